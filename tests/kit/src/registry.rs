@@ -1,0 +1,1 @@
+//! In-process OCI registry.
