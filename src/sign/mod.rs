@@ -1,1 +1,22 @@
-//! sign
+//! From a statement to a Sigstore bundle, keyless.
+//!
+//! [`TokenSource`] finds the OIDC token, [`Services`] says where to go, and one [`Signer`] a run does
+//! the work in the order of what can be taken back: certificate, its checks, signature, timestamp, a
+//! check of what we have, and only then the public log, and a check of the whole. Nothing of it is a
+//! second verifier: what a service says is compared with what we asked for here, and judged by the one
+//! verifier behind [`OwnBundleCheck`].
+
+mod fulcio;
+mod identity;
+mod rekor;
+mod service;
+mod services;
+mod signer;
+mod timestamp;
+mod token;
+
+pub use fulcio::Certificate;
+pub use identity::{Offered, TokenSource};
+pub use services::{Log, RekorVersion, Services};
+pub use signer::{Content, OwnBundleCheck, OwnStage, Signed, Signer};
+pub use token::{AUDIENCE, ExpectedIdentity, ExpectedName, Token};

@@ -1,0 +1,191 @@
+//! Where the identity token comes from.
+//!
+//! The caller says what it found in its arguments and its environment; [`TokenSource::choose`] picks one
+//! place, and [`TokenSource::resolve`] asks it. Another kind of workload is one more variant.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::service::{self, Call, Service};
+use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
+use crate::error::{Error, Result};
+use crate::net;
+
+/// Where a GitHub workflow asks for the permission to have a token.
+const GITHUB_PERMISSION: &str = "permissions: { id-token: write }";
+
+/// What a run was given: the arguments and the environment, read by the caller.
+#[derive(Default)]
+pub struct Offered {
+    /// The value of `--identity-token`: a file, `-`, or (not recommended) the token itself.
+    pub argument: Option<Zeroizing<String>>,
+    /// Standard input, read (bounded) by the caller when the argument is `-`.
+    pub stdin: Option<Zeroizing<Vec<u8>>>,
+    /// `SIGSTORE_ID_TOKEN`.
+    pub environment: Option<Zeroizing<String>>,
+    /// Whether this is a job of GitHub Actions (`GITHUB_ACTIONS` is `true`).
+    pub in_github_actions: bool,
+    /// `ACTIONS_ID_TOKEN_REQUEST_URL`.
+    pub request_url: Option<String>,
+    /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+    pub request_token: Option<Zeroizing<String>>,
+}
+
+/// The place that the token comes from.
+pub enum TokenSource {
+    /// `SIGSTORE_ID_TOKEN`.
+    Environment(Zeroizing<String>),
+    /// A file, read each time that a token is needed: some platforms rotate it.
+    File(PathBuf),
+    /// The identity service of a GitHub Actions job.
+    GitHubActions {
+        /// Where to ask, with its query.
+        url: Url,
+        /// What to ask with.
+        request_token: Zeroizing<String>,
+    },
+    /// The token itself, in the arguments, where others can see it.
+    Literal(Zeroizing<String>),
+    /// Standard input.
+    Stdin(Zeroizing<String>),
+}
+
+impl TokenSource {
+    /// Picks the place: the argument, then the environment, then the platform.
+    ///
+    /// # Errors
+    /// Usage (`bad-token`), when there is none, with a hint that shows where one could be given; or a
+    /// platform's values that cannot be used.
+    pub fn choose(offered: Offered) -> Result<Self> {
+        if let Some(argument) = offered.argument {
+            return Self::from_argument(argument, offered.stdin);
+        }
+        if let Some(token) = offered.environment {
+            return Ok(Self::Environment(token));
+        }
+        match (offered.request_url, offered.request_token) {
+            (Some(url), Some(request_token)) => {
+                // Not shown when it is refused: the platform decides what it holds.
+                let url = service::parse_url(&url).map_err(|_| {
+                    bad("ACTIONS_ID_TOKEN_REQUEST_URL is not the https address of an issuer")
+                })?;
+                Ok(Self::GitHubActions { url, request_token })
+            }
+            _ if offered.in_github_actions => {
+                Err(bad("no identity token: this GitHub Actions job may not have one")
+                    .hint(GITHUB_PERMISSION))
+            }
+            _ => Err(bad("no identity token was given")
+                .cause("looked at --identity-token, SIGSTORE_ID_TOKEN and GitHub Actions")
+                .hint("--identity-token FILE, or SIGSTORE_ID_TOKEN in the environment")),
+        }
+    }
+
+    fn from_argument(
+        argument: Zeroizing<String>,
+        stdin: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<Self> {
+        if argument.as_str() == "-" {
+            let bytes = stdin.unwrap_or_default();
+            return text(&bytes).map(Self::Stdin);
+        }
+        let path = Path::new(argument.as_str());
+        if !path.exists() && Token::parse(&argument).is_ok() {
+            return Ok(Self::Literal(argument));
+        }
+        Ok(Self::File(path.to_path_buf()))
+    }
+
+    /// Names the place for a message; never the token.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Environment(_) => "SIGSTORE_ID_TOKEN".to_owned(),
+            Self::File(path) => path.display().to_string(),
+            Self::GitHubActions { .. } => "GitHub Actions".to_owned(),
+            Self::Literal(_) => "--identity-token".to_owned(),
+            Self::Stdin(_) => "standard input".to_owned(),
+        }
+    }
+
+    /// Whether the token stood in the arguments, which deserves a warning.
+    pub fn is_literal(&self) -> bool {
+        matches!(self, Self::Literal(_))
+    }
+
+    /// Whether asking again may give a younger token.
+    pub(super) fn renews(&self) -> bool {
+        matches!(self, Self::File(_) | Self::GitHubActions { .. })
+    }
+
+    /// Gets the token. It is parsed, not checked ([`Token::check`]).
+    ///
+    /// # Errors
+    /// Usage: a file that cannot be opened, or (`bad-token`) no token in it, or a platform that refuses
+    /// to issue one; undecided, when the platform does not answer.
+    pub async fn resolve(&self, net: &net::Client) -> Result<Token> {
+        match self {
+            Self::Environment(token) | Self::Literal(token) | Self::Stdin(token) => {
+                Token::parse(token)
+            }
+            Self::File(path) => Token::parse(&*read(path)?),
+            Self::GitHubActions { url, request_token } => ask_github(net, url, request_token).await,
+        }
+        .map_err(|error| error.on(self.label()))
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenSource({})", self.label())
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>> {
+    let cannot_open = |error: std::io::Error| {
+        Error::usage("cannot open identity token").cause(error.kind().to_string())
+    };
+    let file = std::fs::File::open(path).map_err(cannot_open)?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    // One byte more than a token may have, so that a longer file is not mistaken for its beginning.
+    file.take(MAX_TOKEN_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(cannot_open)?;
+    text(&bytes)
+}
+
+fn text(bytes: &[u8]) -> Result<Zeroizing<String>> {
+    std::str::from_utf8(bytes)
+        .map(|text| Zeroizing::new(text.to_owned()))
+        .map_err(|_| bad("not an identity token").cause("it is not text"))
+}
+
+/// The token of this GitHub Actions job (GitHub's documentation, "About security hardening with OpenID
+/// Connect", methods for requesting the token).
+async fn ask_github(net: &net::Client, url: &Url, request_token: &str) -> Result<Token> {
+    #[derive(Deserialize)]
+    struct Issued {
+        value: String,
+    }
+    let mut url = url.clone();
+    url.query_pairs_mut().append_pair("audience", AUDIENCE);
+    let service = Service { net, what: "cannot get an identity token" };
+    let answer = service
+        // The token may be as long as it likes within its bound, and JSON adds its own.
+        .send(Call { bearer: Some(request_token), ..Call::new(&url, 2 * MAX_TOKEN_BYTES) })
+        .await?;
+    match answer.status {
+        200 => {}
+        400..=403 => {
+            return Err(bad("GitHub Actions refused to issue an identity token")
+                .cause(format!("{}: {}", service::place(&url), answer.status))
+                .hint(GITHUB_PERMISSION));
+        }
+        _ => return Err(service.refused(&answer)),
+    }
+    let issued: Issued = serde_json::from_slice(&answer.body)
+        .map_err(|_| service.malformed(&url, "its answer holds no token"))?;
+    Token::parse(&Zeroizing::new(issued.value))
+}

@@ -1,0 +1,242 @@
+//! The public log: an entry is written, and what the log says it wrote is compared with what we sent
+//! (Rekor v1 OpenAPI; rekor-tiles, CLIENTS.md).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use sigstore_rekor::{
+    DsseEntry, HashedRekord, HashedRekordV2, LogEntry, RekorEntryBody, RekorV2KeyDetails,
+};
+use sigstore_types::{
+    DerCertificate, DsseEnvelope, HashAlgorithm, KindVersion, Sha256Hash, SignatureBytes,
+    TransparencyLogEntry,
+};
+use tokio::time::Instant;
+use url::Url;
+
+use super::service::{self, Answer, Call, Service};
+use super::services::{Log, RekorVersion};
+use crate::error::Result;
+use crate::net::Origin;
+
+/// The longest answer that is read, in bytes; real ones take 5 KiB.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// What is to be logged.
+pub(super) struct Record<'a> {
+    pub(super) certificate: &'a DerCertificate,
+    pub(super) signed: Signed<'a>,
+}
+
+/// A signature with what it is over.
+#[derive(Clone, Copy)]
+pub(super) enum Signed<'a> {
+    /// An envelope with its one signature.
+    Envelope(&'a DsseEnvelope),
+    /// A signature over bytes with this digest.
+    Message { digest: Sha256Hash, signature: &'a SignatureBytes },
+}
+
+/// Writes `record` to `log`, or finds it there.
+///
+/// # Errors
+/// Undecided: not reached, not accepted, not answered before `deadline`, or an entry that is not ours.
+pub(super) async fn record(
+    service: &Service<'_>,
+    log: &Log,
+    record: &Record<'_>,
+    deadline: Instant,
+) -> Result<TransparencyLogEntry> {
+    match log.version {
+        RekorVersion::V1 => record_v1(service, &log.url, record, deadline).await,
+        RekorVersion::V2 => record_v2(service, &log.url, record, deadline).await,
+    }
+}
+
+async fn record_v1(
+    service: &Service<'_>,
+    base: &Url,
+    record: &Record<'_>,
+    deadline: Instant,
+) -> Result<TransparencyLogEntry> {
+    let url = service::join(base, "api/v1/log/entries");
+    let body = record.body_v1().map_err(|why| service.malformed(&url, why))?;
+    let answer = service
+        .send(Call {
+            body: Some((body, "application/json")),
+            deadline: Some(deadline),
+            ..Call::new(&url, MAX_ANSWER_BYTES)
+        })
+        .await?;
+    let answer = match answer.status {
+        200 | 201 => answer,
+        // The log has it already: an earlier attempt of ours got through, or so it says.
+        409 => {
+            let existing = answer
+                .location()
+                .filter(|location| Origin::same(location, answer.url()))
+                .ok_or_else(|| {
+                    service.malformed(&url, "it has this entry already and does not say where")
+                })?;
+            let answer = service
+                .send(Call { deadline: Some(deadline), ..Call::new(&existing, MAX_ANSWER_BYTES) })
+                .await?;
+            if answer.status != 200 {
+                return Err(service.refused(&answer));
+            }
+            answer
+        }
+        _ => return Err(service.refused(&answer)),
+    };
+    record.entry_v1(&answer).map_err(|why| service.malformed(answer.url(), why))
+}
+
+async fn record_v2(
+    service: &Service<'_>,
+    base: &Url,
+    record: &Record<'_>,
+    deadline: Instant,
+) -> Result<TransparencyLogEntry> {
+    let url = service::join(base, "api/v2/log/entries");
+    let body = record.body_v2().map_err(|why| service.malformed(&url, why))?;
+    let answer = service
+        .send(Call {
+            body: Some((body, "application/json")),
+            deadline: Some(deadline),
+            ..Call::new(&url, MAX_ANSWER_BYTES)
+        })
+        .await?;
+    if !matches!(answer.status, 200 | 201) {
+        return Err(service.refused(&answer));
+    }
+    let entry: TransparencyLogEntry = serde_json::from_slice(&answer.body)
+        .map_err(|_| service.malformed(&url, "its answer is no log entry"))?;
+    record
+        .check(&entry, KindVersion::HashedRekordV002)
+        .map_err(|why| service.malformed(&url, why))?;
+    Ok(entry)
+}
+
+impl Record<'_> {
+    fn signature(&self) -> &SignatureBytes {
+        match self.signed {
+            Signed::Envelope(envelope) => &envelope.signature.sig,
+            Signed::Message { signature, .. } => signature,
+        }
+    }
+
+    /// The digest of the bytes that the signature is over: an envelope's are its PAE.
+    fn digest(&self) -> Sha256Hash {
+        match self.signed {
+            Signed::Envelope(envelope) => Sha256Hash::new(Sha256::digest(envelope.pae()).into()),
+            Signed::Message { digest, .. } => digest,
+        }
+    }
+
+    fn kind_v1(&self) -> KindVersion {
+        match self.signed {
+            Signed::Envelope(_) => KindVersion::DsseV001,
+            Signed::Message { .. } => KindVersion::HashedRekordV001,
+        }
+    }
+
+    fn body_v1(&self) -> Result<Vec<u8>, String> {
+        match self.signed {
+            Signed::Envelope(envelope) => DsseEntry::new(envelope, self.certificate)
+                .map_err(|error| error.to_string())
+                .and_then(|entry| json(&entry)),
+            Signed::Message { digest, signature } => {
+                json(&HashedRekord::new(&digest, signature, self.certificate))
+            }
+        }
+    }
+
+    /// Rekor v2 knows one kind of entry, whatever was signed.
+    fn body_v2(&self) -> Result<Vec<u8>, String> {
+        json(&HashedRekordV2::new_with_certificate(
+            &self.digest(),
+            self.signature(),
+            self.certificate,
+            RekorV2KeyDetails::PkixEcdsaP256Sha256,
+        ))
+    }
+
+    /// The entry in an answer of Rekor v1: a map from its UUID, with this one entry.
+    fn entry_v1(&self, answer: &Answer) -> Result<TransparencyLogEntry, String> {
+        let entries: BTreeMap<String, LogEntry> = serde_json::from_slice(&answer.body)
+            .map_err(|_| "its answer is no log entry".to_owned())?;
+        let mut entries = entries.values();
+        let (Some(entry), None) = (entries.next(), entries.next()) else {
+            return Err("its answer is not one log entry".to_owned());
+        };
+        let entry = entry
+            .to_bundle_entry(self.kind_v1())
+            .map_err(|error| format!("its entry cannot be read: {error}"))?;
+        self.check(&entry, self.kind_v1())?;
+        Ok(entry)
+    }
+
+    /// Refuses an entry that is not about this signature, this certificate and what was signed. That it
+    /// is in the log is the verifier's question.
+    fn check(&self, entry: &TransparencyLogEntry, kind: KindVersion) -> Result<(), String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Kind {
+            kind: String,
+            api_version: String,
+        }
+        let unreadable = |_| "its entry cannot be read".to_owned();
+        let named: Kind =
+            serde_json::from_slice(entry.canonicalized_body.as_bytes()).map_err(unreadable)?;
+        if entry.kind_version != kind
+            || (named.kind.as_str(), named.api_version.as_str()) != (kind.kind(), kind.version())
+        {
+            return Err("its entry is of another kind than was sent".to_owned());
+        }
+        let body = RekorEntryBody::parse(&entry.canonicalized_body, kind)
+            .map_err(|_| "its entry cannot be read".to_owned())?;
+        if self.is_body(&body) { Ok(()) } else { Err("its entry is not ours".to_owned()) }
+    }
+
+    fn is_body(&self, body: &RekorEntryBody) -> bool {
+        let digest = self.digest();
+        match (body, self.signed) {
+            (RekorEntryBody::DsseV001(body), Signed::Envelope(envelope)) => {
+                let payload = hex::encode(Sha256::digest(envelope.payload.as_bytes()));
+                let [logged] = body.spec.signatures.as_slice() else { return false };
+                body.spec.payload_hash.algorithm == HashAlgorithm::Sha2256
+                    && body.spec.payload_hash.value == payload
+                    && logged.signature == *self.signature()
+                    && logged.parse_certificate().is_ok_and(|logged| logged == *self.certificate)
+            }
+            (RekorEntryBody::HashedRekordV001(body), Signed::Message { .. }) => {
+                let (data, logged) = (&body.spec.data, &body.spec.signature);
+                data.hash.algorithm == HashAlgorithm::Sha2256
+                    && data.hash.value.as_str() == digest.to_hex()
+                    && logged.content == *self.signature()
+                    && logged
+                        .public_key
+                        .parse_certificate()
+                        .is_ok_and(|logged| logged == *self.certificate)
+            }
+            (RekorEntryBody::HashedRekordV002(body), _) => {
+                let body = &body.spec.hashed_rekord_v002;
+                let verifier = &body.signature.verifier;
+                body.data.algorithm == HashAlgorithm::Sha2256
+                    && body.data.digest.as_bytes() == digest.as_bytes()
+                    && body.signature.content == *self.signature()
+                    && verifier.public_key.is_none()
+                    && verifier
+                        .x509_certificate
+                        .as_ref()
+                        .is_some_and(|logged| logged.raw_bytes == *self.certificate)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(value).map_err(|error| error.to_string())
+}

@@ -1,0 +1,310 @@
+//! The order of signing: what can be taken back first, what is public last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::lock::Mutex;
+use jiff::{SignedDuration, Timestamp};
+use sigstore_bundle::BundleV03;
+use sigstore_crypto::KeyPair;
+use sigstore_types::{
+    Bundle, DerCertificate, DsseEnvelope, DsseSignature, KeyId, PayloadBytes, Sha256Hash,
+    SignatureBytes,
+};
+use tokio::time::Instant;
+
+use super::fulcio::{self, Certificate};
+use super::identity::TokenSource;
+use super::rekor::{self, Record};
+use super::service::Service;
+use super::services::Services;
+use super::timestamp;
+use super::token::{AUDIENCE, Token, bad};
+use crate::chart::Digest;
+use crate::error::{Error, Reason, Result};
+use crate::net;
+
+/// The payload type of in-toto statements in DSSE (in-toto attestation specification, "Envelope").
+const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+/// A certificate with less of its ten minutes left than this is replaced before it signs again: log and
+/// timestamp have to come while it is valid.
+const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
+/// How long a run waits, in all, for a clock that is behind those of the services.
+const MAX_WAIT: SignedDuration = SignedDuration::from_secs(60);
+
+/// The question that only the verifier answers: is this bundle, which we made, a good one?
+///
+/// The verifier lives elsewhere; this keeps the two apart.
+pub trait OwnBundleCheck: Send + Sync {
+    /// Judges `bundle` over `artifact` at `now`; before the log, a missing log entry is no fault.
+    ///
+    /// # Errors
+    /// Whatever a verifier of this bundle would say.
+    fn verify_own(
+        &self,
+        bundle: &Bundle,
+        artifact: &Digest,
+        stage: OwnStage,
+        now: Timestamp,
+    ) -> Result<()>;
+}
+
+/// How far a bundle of ours has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnStage {
+    /// Signature, certificate and timestamp, and nothing public yet.
+    BeforeLog,
+    /// The bundle that will be attached.
+    Complete,
+}
+
+/// What to sign.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// An artifact's digest itself: a plain message signature.
+    Message {
+        /// The digest.
+        artifact: Digest,
+    },
+    /// An in-toto statement, in a DSSE envelope.
+    Statement {
+        /// Its JSON, signed as it is.
+        payload: &'a [u8],
+        /// One of its subjects, for which our own bundle is verified.
+        artifact: Digest,
+    },
+}
+
+/// A finished, verified bundle.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The bundle (Sigstore bundle format v0.3).
+    pub bundle: Bundle,
+    /// Its JSON: the bytes to attach.
+    pub json: Vec<u8>,
+    /// The certificate in it.
+    pub certificate: Certificate,
+}
+
+/// Makes bundles with one identity, and, as long as it lives, with one key and certificate.
+pub struct Signer {
+    net: net::Client,
+    services: Services,
+    source: TokenSource,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    state: Mutex<State>,
+    waited: Mutex<SignedDuration>,
+}
+
+struct State {
+    token: Token,
+    issued: Option<Arc<Issued>>,
+}
+
+struct Issued {
+    key: KeyPair,
+    certificate: Certificate,
+}
+
+/// A signature and what it is over.
+enum Made {
+    Envelope(DsseEnvelope),
+    Message { digest: Sha256Hash, signature: SignatureBytes },
+}
+
+impl Signer {
+    /// A signer for the identity in `token`, which came from `source`. Nothing is asked yet.
+    pub fn new(net: net::Client, services: Services, source: TokenSource, token: Token) -> Self {
+        Self {
+            net,
+            services,
+            source,
+            clock: Box::new(Timestamp::now),
+            state: Mutex::new(State { token, issued: None }),
+            waited: Mutex::new(SignedDuration::ZERO),
+        }
+    }
+
+    /// The services that it uses.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The certificate that signs now: the one of this run, or a new one where there is none or it nears
+    /// its end.
+    ///
+    /// # Errors
+    /// Usage (`bad-token`), when the token does not serve or the authority refuses it; refused, when the
+    /// certificate is not for our key and identity; undecided, when the authority does not serve or the
+    /// clock is behind by more than can be waited for.
+    pub async fn certificate(&self) -> Result<Certificate> {
+        Ok(self.issued().await?.certificate.clone())
+    }
+
+    /// Signs, timestamps, logs and verifies.
+    ///
+    /// Nothing reaches the public log before `check` has accepted the timestamped bundle; without a
+    /// timestamp authority, before the certificate was found to be the one that was asked for.
+    ///
+    /// # Errors
+    /// As [`Signer::certificate`]; undecided, when a service does not serve while the certificate lasts;
+    /// and what `check` says.
+    pub async fn sign(&self, content: Content<'_>, check: &dyn OwnBundleCheck) -> Result<Signed> {
+        let issued = self.issued().await?;
+        let certificate = &issued.certificate;
+        let left = certificate.not_after().duration_since(self.now());
+        let deadline = Instant::now() + Duration::try_from(left).unwrap_or_default();
+
+        let (made, artifact) = Made::sign(content, &issued.key)?;
+        let mut bundle = made.bundle(certificate.der().clone());
+        if let Some(url) = &self.services.timestamp {
+            let service = Service { net: &self.net, what: "cannot get a timestamp" };
+            let stamp =
+                timestamp::stamp(&service, url, made.signature().as_bytes(), deadline).await?;
+            self.wait_until(stamp.time).await?;
+            bundle = bundle.with_rfc3161_timestamp(stamp.token);
+            let so_far = bundle.clone().into_bundle();
+            check.verify_own(&so_far, &artifact, OwnStage::BeforeLog, self.now())?;
+        }
+
+        let service = Service { net: &self.net, what: "cannot log the signature" };
+        let record = Record { certificate: certificate.der(), signed: made.logged() };
+        let entry = rekor::record(&service, &self.services.log, &record, deadline).await?;
+        if let Some(time) = entry.integrated_time {
+            self.wait_until(time).await?;
+        }
+        let bundle = bundle.with_tlog_entry(entry).into_bundle();
+        check.verify_own(&bundle, &artifact, OwnStage::Complete, self.now())?;
+        let json = bundle.to_json().map_err(|error| own_fault(error.to_string()))?.into_bytes();
+        Ok(Signed { bundle, json, certificate: certificate.clone() })
+    }
+
+    async fn issued(&self) -> Result<Arc<Issued>> {
+        // Held while the authority is asked, so that statements signed side by side share one answer.
+        let mut state = self.state.lock().await;
+        if let Some(issued) = &state.issued
+            && issued.certificate.not_after().duration_since(self.now()) > RENEW_BEFORE_END
+        {
+            return Ok(Arc::clone(issued));
+        }
+        if state.issued.is_some() && self.source.renews() {
+            let token = self.source.resolve(&self.net).await?;
+            if token.expected() != state.token.expected() {
+                return Err(bad("the identity changed during the run").expected_found(
+                    state.token.expected().to_string(),
+                    token.expected().to_string(),
+                ));
+            }
+            state.token = token;
+        }
+        let issued = Arc::new(self.issue(&state.token).await?);
+        state.issued = Some(Arc::clone(&issued));
+        Ok(issued)
+    }
+
+    async fn issue(&self, token: &Token) -> Result<Issued> {
+        token.check(self.now(), AUDIENCE).map_err(|error| error.on(self.source.label()))?;
+        let key = KeyPair::generate_ecdsa_p256().map_err(|error| own_fault(error.to_string()))?;
+        let public = key.public_key_der().map_err(|error| own_fault(error.to_string()))?;
+        let service = Service { net: &self.net, what: "cannot get a certificate" };
+        let url = &self.services.fulcio;
+        let certificate = fulcio::certify(&service, url, token, &key).await?;
+        certificate.check(&public, &token.expected())?;
+        self.wait_until(certificate.not_before()).await?;
+        if certificate.not_after().duration_since(self.now()) <= SignedDuration::ZERO {
+            return Err(service.malformed(
+                url,
+                format!("its certificate ended at {}, before our clock", certificate.not_after()),
+            ));
+        }
+        Ok(Issued { key, certificate })
+    }
+
+    /// Waits for our clock to pass a time that a service says it is.
+    async fn wait_until(&self, time: Timestamp) -> Result<()> {
+        let mut waited = self.waited.lock().await;
+        loop {
+            let behind = time.duration_since(self.now());
+            if behind <= SignedDuration::ZERO {
+                return Ok(());
+            }
+            if *waited + behind > MAX_WAIT {
+                return Err(Error::undecided(
+                    Reason::ClockBehind,
+                    format!("clock is {} s behind", behind.as_secs().max(1)),
+                ));
+            }
+            *waited += behind;
+            tokio::time::sleep(Duration::try_from(behind).unwrap_or_default()).await;
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signer")
+            .field("services", &self.services)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Made {
+    fn sign(content: Content<'_>, key: &KeyPair) -> Result<(Self, Digest)> {
+        match content {
+            Content::Message { artifact } => {
+                let digest = Sha256Hash::new(artifact.bytes());
+                let signature =
+                    key.sign_digest(&digest).map_err(|error| own_fault(error.to_string()))?;
+                Ok((Self::Message { digest, signature }, artifact))
+            }
+            Content::Statement { payload, artifact } => {
+                let signature = key
+                    .sign(&sigstore_types::dsse::pae(PAYLOAD_TYPE, payload))
+                    .map_err(|error| own_fault(error.to_string()))?;
+                let envelope = DsseEnvelope::new(
+                    PAYLOAD_TYPE,
+                    PayloadBytes::from_bytes(payload),
+                    DsseSignature::new(signature, KeyId::default()),
+                );
+                Ok((Self::Envelope(envelope), artifact))
+            }
+        }
+    }
+
+    fn signature(&self) -> &SignatureBytes {
+        match self {
+            Self::Envelope(envelope) => &envelope.signature.sig,
+            Self::Message { signature, .. } => signature,
+        }
+    }
+
+    fn bundle(&self, certificate: DerCertificate) -> BundleV03 {
+        match self {
+            Self::Envelope(envelope) => {
+                BundleV03::with_certificate_and_dsse(certificate, envelope.clone())
+            }
+            Self::Message { digest, signature } => {
+                BundleV03::with_certificate_and_signature(certificate, signature.clone(), *digest)
+            }
+        }
+    }
+
+    fn logged(&self) -> rekor::Signed<'_> {
+        match self {
+            Self::Envelope(envelope) => rekor::Signed::Envelope(envelope),
+            Self::Message { digest, signature } => {
+                rekor::Signed::Message { digest: *digest, signature }
+            }
+        }
+    }
+}
+
+/// What should not fail did: no randomness, or a bug of ours.
+fn own_fault(cause: String) -> Error {
+    Error::refused(Reason::BadSignature, "cannot sign").cause(cause)
+}
