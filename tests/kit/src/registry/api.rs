@@ -57,16 +57,14 @@ fn route(shared: &Shared, parts: &Parts, body: &Bytes) -> Answer {
     let realm = format!("{}/token", shared.origin());
     if path == "/v2/" || path == "/v2" {
         let need = Need::of(&parts.method, None);
-        return match auth.check(&parts.headers, &need, &realm) {
-            Ok(()) => Answer::new(StatusCode::OK, "application/json", "{}"),
-            Err(challenge) => challenge,
-        };
+        let versions = || Answer::new(StatusCode::OK, "application/json", "{}");
+        return auth.challenge(&parts.headers, &need, &realm).unwrap_or_else(versions);
     }
     let Some((repository, place)) = parse(path) else {
         return not_found_text();
     };
     let need = Need::of(&parts.method, Some(repository));
-    if let Err(challenge) = auth.check(&parts.headers, &need, &realm) {
+    if let Some(challenge) = auth.challenge(&parts.headers, &need, &realm) {
         return challenge;
     }
     let call = Call { shared, parts, repository };
@@ -449,7 +447,7 @@ impl Call<'_> {
     /// Whether the request may read another repository, for a mount.
     fn may_pull(&self, repository: &str) -> bool {
         let need = Need::of(&Method::GET, Some(repository));
-        self.shared.options.auth.check(&self.parts.headers, &need, "").is_ok()
+        self.shared.options.auth.challenge(&self.parts.headers, &need, "").is_none()
     }
 
     fn page_size(&self, asked: Option<String>) -> usize {

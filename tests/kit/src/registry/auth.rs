@@ -171,12 +171,9 @@ impl Bearer {
         let scopes = scopes.flat_map(|(_, value)| value.split(' ')).filter_map(parse_scope);
         let mut granted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (repository, actions) in scopes {
-            let allowed = actions.into_iter().filter(|action| {
-                if known && !self.read_only {
-                    true
-                } else {
-                    action == "pull" && (known || self.anonymous_pull)
-                }
+            let allowed = actions.into_iter().filter(|action| match action.as_str() {
+                "pull" => known || self.anonymous_pull,
+                _ => known && !self.read_only,
             });
             granted.entry(repository).or_default().extend(allowed);
         }
@@ -226,21 +223,24 @@ impl Bearer {
 }
 
 impl Auth {
-    /// Lets a request pass, or gives the answer that challenges it.
-    pub(super) fn check(
+    /// The answer that challenges a request; `None` lets it pass.
+    pub(super) fn challenge(
         &self,
         headers: &HeaderMap,
         need: &Need<'_>,
         own_realm: &str,
-    ) -> Result<(), Answer> {
-        match self {
-            Auth::None => Ok(()),
-            Auth::Basic { user, password } => match basic(headers) {
-                Some((given_user, given)) if given_user == *user && given == *password => Ok(()),
-                _ => Err(unauthorized("authentication required")
-                    .with("www-authenticate", "Basic realm=\"kit\"")),
-            },
-            Auth::Bearer(bearer) => bearer.check(headers, need).map_err(|error| {
+    ) -> Option<Answer> {
+        let challenge = match self {
+            Auth::None => return None,
+            Auth::Basic { user, password } => {
+                let right = |(given_user, given)| given_user == *user && given == *password;
+                if basic(headers).is_some_and(right) {
+                    return None;
+                }
+                "Basic realm=\"kit\"".to_owned()
+            }
+            Auth::Bearer(bearer) => {
+                let error = bearer.check(headers, need).err()?;
                 let realm = bearer.realm.as_deref().unwrap_or(own_realm);
                 let mut challenge = format!("Bearer realm=\"{realm}\",service=\"kit\"");
                 if let Some(repository) = need.repository {
@@ -250,9 +250,10 @@ impl Auth {
                 if let Some(error) = error {
                     challenge += &format!(",error=\"{error}\"");
                 }
-                unauthorized("authentication required").with("www-authenticate", &challenge)
-            }),
-        }
+                challenge
+            }
+        };
+        Some(unauthorized("authentication required").with("www-authenticate", &challenge))
     }
 }
 
