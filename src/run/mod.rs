@@ -1,1 +1,61 @@
-//! run
+//! The straight paths: `sign` and `verify`, from what the user typed to a [`Report`].
+//!
+//! Every command calls these. No step calls back, and nothing here knows the command line or prints.
+
+mod findings;
+mod report;
+mod resolve;
+mod sign;
+mod verify;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use jiff::Timestamp;
+
+pub use report::{
+    Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
+    SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
+};
+pub use resolve::ChartName;
+pub use sign::{SignObject, SignRun};
+pub use verify::{Limits, VerifyObject, VerifyRun, VerifySource};
+
+/// What a run tells while it works, and what it needs of the outside world.
+#[derive(Clone, Debug)]
+pub struct World {
+    clock: fn() -> Timestamp,
+    step: Rc<RefCell<String>>,
+    warnings: Rc<RefCell<Vec<String>>>,
+}
+
+impl World {
+    /// A world with this clock.
+    pub fn new(clock: fn() -> Timestamp) -> Self {
+        Self { clock, step: Rc::default(), warnings: Rc::default() }
+    }
+
+    /// What is being done right now, for a progress line.
+    pub fn step(&self) -> String {
+        self.step.borrow().clone()
+    }
+
+    /// What the user should know although nothing failed.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn enter(&self, step: impl Into<String>) {
+        *self.step.borrow_mut() = step.into();
+    }
+
+    /// Adds a warning.
+    pub fn warn(&self, warning: impl Into<String>) {
+        self.warnings.borrow_mut().push(warning.into());
+    }
+}

@@ -1,1 +1,116 @@
-//! store
+//! Where signatures live. Every place finds candidates and fetches them; none of them judges.
+
+mod cosign_tag;
+mod fallback_tag;
+mod file;
+mod referrers;
+
+use crate::chart::Digest;
+use crate::error::{Error, Result};
+
+pub use cosign_tag::CosignTag;
+pub use fallback_tag::FallbackTag;
+pub use file::{BundleFile, write_bundle};
+pub use referrers::{Referrers, Through, attach, prove_write_access};
+
+/// The media type of a Sigstore bundle v0.3, also the artifact type of its manifest.
+pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// What the media types of all bundle versions begin with.
+const BUNDLE_MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
+/// The media type of a cosign simple-signing layer.
+const SIMPLE_SIGNING_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The annotation of a referrer that tells the kind of statement; a hint, never an authority.
+const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
+/// The annotation of a referrer that tells what the bundle holds.
+const CONTENT_ANNOTATION: &str = "dev.sigstore.bundle.content";
+/// The annotation that tells when a manifest was made.
+const CREATED_ANNOTATION: &str = "org.opencontainers.image.created";
+
+/// Something that may be a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The digest of its manifest, or of the file.
+    pub digest: Digest,
+    /// The artifact type that the listing claims.
+    pub artifact_type: Option<String>,
+    /// The kind of statement that the listing claims.
+    pub predicate_type: Option<String>,
+    /// When it was made, as the listing claims.
+    pub created: Option<String>,
+}
+
+impl Candidate {
+    /// Whether nothing that the listing claims speaks against a signature. Only an order of fetching
+    /// follows from it: claims are unsigned, and old writers type their entries wrongly.
+    pub fn looks_like_a_signature(&self) -> bool {
+        let bundle = match self.artifact_type.as_deref() {
+            Some(kind) => kind.starts_with(BUNDLE_MEDIA_TYPE_PREFIX),
+            None => false,
+        };
+        match self.predicate_type.as_deref() {
+            Some(kind) => kind == crate::verify::COSIGN_SIGN_PREDICATE,
+            None => bundle,
+        }
+    }
+}
+
+/// What a candidate turned out to be.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A Sigstore bundle; its bytes, digest checked.
+    Bundle(Vec<u8>),
+    /// A cosign simple-signing layer.
+    Legacy,
+    /// Something else: no bundle and no cosign signature among its layers.
+    Other,
+}
+
+/// What a place answered.
+#[derive(Debug)]
+pub struct Discovered {
+    /// The tag, file or API that was asked.
+    pub object: String,
+    /// What it said, for the report: an HTTP status, `found`, `not found`, or why it did not answer.
+    pub status: String,
+    /// The candidates, in the order of the listing.
+    pub candidates: Vec<Candidate>,
+    /// Why the place stayed open.
+    pub error: Option<Error>,
+}
+
+impl Discovered {
+    fn found(object: String, candidates: Vec<Candidate>) -> Self {
+        let status = match candidates.len() {
+            0 => "none".to_owned(),
+            1 => "1 found".to_owned(),
+            count => format!("{count} found"),
+        };
+        Self { object, status, candidates, error: None }
+    }
+
+    fn nothing(object: String, status: impl Into<String>) -> Self {
+        Self { object, status: status.into(), candidates: Vec::new(), error: None }
+    }
+
+    fn open(object: String, error: Error) -> Self {
+        let status = error
+            .lines
+            .iter()
+            .find(|line| line.label == "cause")
+            .map_or_else(|| error.what.clone(), |line| line.text.clone());
+        Self { object, status, candidates: Vec::new(), error: Some(error) }
+    }
+}
+
+/// A place where signatures live.
+pub trait SignatureStore {
+    /// Asks the place for candidates. A place that does not answer is no error here but an open place.
+    fn discover(&self) -> impl Future<Output = Discovered>;
+
+    /// Fetches one candidate.
+    ///
+    /// # Errors
+    /// Undecided, when it cannot be fetched or its digest differs; refused (`malformed`), when its
+    /// manifest holds a bundle layer and is nevertheless no signature manifest.
+    fn fetch(&self, candidate: &Candidate) -> impl Future<Output = Result<Content>>;
+}

@@ -1,1 +1,23 @@
-//! verify
+//! Pure verification: bytes, trust and time in, verdict out.
+//!
+//! Nothing here reads a file, a socket, the environment or (but for the Sigstore crate's own
+//! comparison, which can only refuse more) a clock. Every format is turned into a [`Bundle`] and goes
+//! through the one [`Verifier`]; only it can make a [`Verified`].
+
+mod bundle;
+mod coverage;
+mod json;
+mod policy;
+mod statement;
+mod trust_root;
+mod verifier;
+
+pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
+pub use policy::{Identity, Matcher, Policy};
+pub use statement::{
+    CHART_MEDIA_TYPE, COSIGN_SIGN_PREDICATE, MANIFEST_MEDIA_TYPE, PAYLOAD_TYPE, PROV_MEDIA_TYPE,
+    Statement, StatementSubject, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION,
+};
+pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
+pub use trust_root::TrustRoot;
+pub use verifier::{Artifact, Judgement, LogRecord, Signer, Stage, Verified, Verifier};

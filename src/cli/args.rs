@@ -1,0 +1,284 @@
+//! The command line, as data. Parsing looks at nothing but the arguments.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+/// Sign and verify Helm charts in OCI registries with Sigstore.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    before_help = "Example:
+  $ helm sigstore verify oci://ghcr.io/acme/charts/web:1.4.2 --trusted-root embedded \\
+      --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com",
+    after_help = "Exit codes:
+  0 done or verified   2 usage   3 unsigned   4 undecided, retry   5 refused   6 no such chart
+Every flag can be set as HELM_SIGSTORE_<FLAG>, for example HELM_SIGSTORE_TRUSTED_ROOT=embedded.",
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Sign(Box<SignArgs>),
+    Verify(Box<VerifyArgs>),
+    Version(VersionArgs),
+}
+
+/// Sign charts: one signature covers the manifest, the chart layer and the provenance layer.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:
+  $ helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
+  $ helm sigstore sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts \\
+      --trusted-root embedded --signing-config embedded")]
+pub(super) struct SignArgs {
+    /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts with --repository
+    #[arg(value_name = "REF|FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub charts: Vec<String>,
+
+    /// Where the FILEs were pushed: the target that was given to `helm push`
+    #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
+    pub repository: Option<String>,
+
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then GitHub Actions
+    #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
+    pub identity_token: Option<String>,
+
+    /// Services to sign with: a signing config, or `embedded` for public-good Sigstore
+    #[arg(long, value_name = "FILE|embedded", value_parser = NonEmptyStringValueParser::new())]
+    pub signing_config: Option<String>,
+
+    /// Transparency log to use where the signing config offers both; default: 1
+    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u32).range(1..=2))]
+    pub rekor_version: Option<u32>,
+
+    /// Do not ask before an identity is published in the public log
+    #[arg(long, short)]
+    pub yes: bool,
+
+    #[command(flatten)]
+    pub chart: ChartArgs,
+    #[command(flatten)]
+    pub bundle: BundleOutArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Verify charts: by reference in the registry, or as packaged files.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example:
+  $ helm sigstore verify oci://ghcr.io/acme/charts/web --version ^1 --trusted-root embedded \\
+      --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com
+  $ helm sigstore verify web-1.4.2.tgz --bundle web.sigstore.json --offline --trusted-root embedded \\
+      --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com",
+    group = ArgGroup::new("identity").multiple(false),
+    group = ArgGroup::new("issuer").multiple(false)
+)]
+pub(super) struct VerifyArgs {
+    /// Charts to verify: references (oci://HOST/PATH:VERSION) or packaged charts
+    #[arg(value_name = "REF|FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub charts: Vec<String>,
+
+    /// Identity that must have signed: the e-mail address or URI in the certificate
+    #[arg(long, value_name = "IDENTITY", group = "identity")]
+    pub certificate_identity: Option<String>,
+
+    /// The same as a regular expression over the whole identity
+    #[arg(long, value_name = "PATTERN", group = "identity")]
+    pub certificate_identity_regexp: Option<String>,
+
+    /// OIDC issuer that must have vouched for the identity
+    #[arg(long, value_name = "URL", group = "issuer")]
+    pub certificate_oidc_issuer: Option<String>,
+
+    /// The same as a regular expression over the whole issuer
+    #[arg(long, value_name = "PATTERN", group = "issuer")]
+    pub certificate_oidc_issuer_regexp: Option<String>,
+
+    /// Bundle to verify with, instead of what the registry holds or what lies beside the file
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub bundle: Option<String>,
+
+    /// Where to find the signatures of a FILE: the target that was given to `helm push`
+    #[arg(long, value_name = "oci://…", conflicts_with = "bundle", value_parser = NonEmptyStringValueParser::new())]
+    pub repository: Option<String>,
+
+    /// What has to be signed: the manifest, or only the chart layer (after a push of the same chart)
+    #[arg(long = "match", value_enum, value_name = "WHAT", default_value_t = MatchArg::Manifest)]
+    pub matching: MatchArg,
+
+    /// Open no socket but to the registries that are named; with a FILE none at all
+    #[arg(long)]
+    pub offline: bool,
+
+    /// Signature candidates that are looked at before giving up undecided
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_candidates: u32,
+
+    /// Bytes of signature candidates that are read before giving up undecided
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub max_candidate_bytes: u64,
+
+    /// Time that is spent on signature candidates before giving up undecided
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub max_candidate_time: std::time::Duration,
+
+    #[command(flatten)]
+    pub chart: ChartArgs,
+    #[command(flatten)]
+    pub bundle_out: BundleOutArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What has to be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum MatchArg {
+    ChartLayer,
+    Manifest,
+}
+
+/// Print the version, and with -o json the file that runs.
+#[derive(Debug, Args)]
+#[command(before_help = "Example:
+  $ helm sigstore version -o json")]
+pub(super) struct VersionArgs {
+    /// Print only the version number
+    #[arg(long)]
+    pub short: bool,
+
+    /// Output format
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Chart")]
+pub(super) struct ChartArgs {
+    /// Version, or a constraint over the versions in the repository (Helm's rules); default: newest stable
+    #[arg(long, value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
+    pub version: Option<String>,
+
+    /// What a renamed repository holds
+    #[arg(long, value_name = "NAME[:VERSION]", value_parser = NonEmptyStringValueParser::new())]
+    pub chart: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BundleOutArgs {
+    /// Write the bundle that was made or accepted to a file, or as NAME-VERSION.tgz.sigstore.json into a directory
+    #[arg(long, value_name = "FILE|DIR", value_parser = NonEmptyStringValueParser::new())]
+    pub bundle_out: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Trust")]
+pub(super) struct TrustArgs {
+    /// Whom to trust: a trusted root, or `embedded` for public-good Sigstore
+    #[arg(long, value_name = "FILE|embedded", value_parser = NonEmptyStringValueParser::new())]
+    pub trusted_root: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registry")]
+pub(super) struct RegistryArgs {
+    /// User name for the registry; default: Helm's, then Docker's stored credentials
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub username: Option<String>,
+
+    /// Password for the registry; better --password-stdin
+    #[arg(long, value_name = "PASSWORD", requires = "username", value_parser = NonEmptyStringValueParser::new())]
+    pub password: Option<String>,
+
+    /// Read the password from standard input
+    #[arg(long, requires = "username", conflicts_with = "password")]
+    pub password_stdin: bool,
+
+    /// Certificate authority of the registry (PEM), beside the system's
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub ca_file: Option<String>,
+
+    /// Client certificate for the registry (PEM)
+    #[arg(long, value_name = "FILE", requires = "key_file", value_parser = NonEmptyStringValueParser::new())]
+    pub cert_file: Option<String>,
+
+    /// Key of the client certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert_file", value_parser = NonEmptyStringValueParser::new())]
+    pub key_file: Option<String>,
+
+    /// Accept any TLS certificate of the registry; shown in the report
+    #[arg(long)]
+    pub insecure_skip_tls_verify: bool,
+
+    /// Speak plain http to the registry
+    #[arg(long)]
+    pub plain_http: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct CommonArgs {
+    /// Bound on the whole command
+    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = duration)]
+    pub timeout: std::time::Duration,
+
+    /// Output format
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    Json,
+    Text,
+}
+
+/// Reads `90s`, `3m`, `1m30s`, `500ms`: positive, at most a day.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let words = || "expected a duration such as 90s, 3m or 1m30s, at most 24h".to_owned();
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| words())?;
+    let duration = std::time::Duration::try_from(parsed).map_err(|_| words())?;
+    if duration.is_zero() || duration > std::time::Duration::from_secs(86_400) {
+        return Err(words());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_helm_users_write_them() {
+        assert_eq!(duration("3m"), Ok(std::time::Duration::from_secs(180)));
+        assert_eq!(duration("1m30s"), Ok(std::time::Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(std::time::Duration::from_millis(500)));
+        for text in ["", "0s", "-1s", "3", "25h", "x"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The environment, read once by `main` and looked at only here.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use crate::error::{Error, Result};
+
+/// Environment variables as the process found them. An empty variable is an unset one: Helm sets many
+/// of its own to nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Keeps the variables that are not empty.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(variables.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    /// The value of `name`, if it is set and not empty.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Whether `name` is set to something that means yes.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.value(name).is_some_and(|value| truth(value) == Some(true))
+    }
+
+    /// Helm's registry configuration: `HELM_REGISTRY_CONFIG`, or where Helm keeps it.
+    pub(super) fn helm_registry_config(&self) -> Option<PathBuf> {
+        if let Some(path) = self.value("HELM_REGISTRY_CONFIG") {
+            return Some(PathBuf::from(path));
+        }
+        let home = match (self.value("HELM_CONFIG_HOME"), self.value("XDG_CONFIG_HOME")) {
+            (Some(helm), _) => PathBuf::from(helm),
+            (None, Some(xdg)) => PathBuf::from(xdg).join("helm"),
+            (None, None) => self.default_config_home()?,
+        };
+        Some(home.join("registry").join("config.json"))
+    }
+
+    fn default_config_home(&self) -> Option<PathBuf> {
+        if cfg!(windows) {
+            return Some(PathBuf::from(self.value("APPDATA")?).join("helm"));
+        }
+        let home = PathBuf::from(self.value("HOME")?);
+        Some(if cfg!(target_os = "macos") {
+            home.join("Library").join("Preferences").join("helm")
+        } else {
+            home.join(".config").join("helm")
+        })
+    }
+
+    /// Docker's configuration: `$DOCKER_CONFIG/config.json`, or where Docker keeps it.
+    pub(super) fn docker_config(&self) -> Option<PathBuf> {
+        if let Some(directory) = self.value("DOCKER_CONFIG") {
+            return Some(PathBuf::from(directory).join("config.json"));
+        }
+        let home = self.value(if cfg!(windows) { "USERPROFILE" } else { "HOME" })?;
+        Some(PathBuf::from(home).join(".docker").join("config.json"))
+    }
+
+    /// The flags that `HELM_SIGSTORE_<FLAG>` sets for the subcommand that `matches` is of.
+    ///
+    /// A flag on the command line wins, and so does one of the same group (an identity that is given
+    /// there is not joined by a pattern from the environment).
+    ///
+    /// # Errors
+    /// Usage, when a switch is set to something that is neither yes nor no.
+    pub(super) fn flags(
+        &self,
+        command: &clap::Command,
+        matches: &ArgMatches,
+    ) -> Result<Vec<String>> {
+        let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let mut taken: HashSet<String> = HashSet::new();
+        for group in command.get_groups() {
+            let members: Vec<_> = group.get_args().map(|id| id.as_str().to_owned()).collect();
+            // clap's derive makes one group of every struct; only the exclusive ones count.
+            if group.clone().is_multiple() {
+                continue;
+            }
+            if members.iter().any(|id| given(id)) {
+                taken.extend(members);
+            }
+        }
+        let mut flags = Vec::new();
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            let Some(long) = argument.get_long() else { continue };
+            if given(id) || taken.contains(id) || ["help", "version"].contains(&id) && long == id {
+                continue;
+            }
+            let name = format!("HELM_SIGSTORE_{}", long.to_uppercase().replace('-', "_"));
+            let Some(value) = self.value(&name) else { continue };
+            if argument.get_action().takes_values() {
+                flags.push(format!("--{long}={value}"));
+            } else {
+                match truth(value) {
+                    Some(true) => flags.push(format!("--{long}")),
+                    Some(false) => {}
+                    None => {
+                        return Err(Error::usage("neither true nor false").on(name).cause(value));
+                    }
+                }
+            }
+        }
+        Ok(flags)
+    }
+}
+
+fn truth(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "yes" | "on" => Some(true),
+        "0" | "f" | "false" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn an_empty_variable_is_unset() {
+        let environment = environment(&[("A", ""), ("B", "x")]);
+        assert_eq!(environment.value("A"), None);
+        assert_eq!(environment.value("B"), Some("x"));
+    }
+
+    #[test]
+    fn helms_registry_config_is_found_as_helm_finds_it() {
+        let path = |pairs: &[(&str, &str)]| {
+            environment(pairs).helm_registry_config().map(|path| path.display().to_string())
+        };
+        assert_eq!(path(&[("HELM_REGISTRY_CONFIG", "/a"), ("HOME", "/h")]).as_deref(), Some("/a"));
+        assert_eq!(
+            path(&[("HELM_CONFIG_HOME", "/c"), ("XDG_CONFIG_HOME", "/x")]).as_deref(),
+            Some("/c/registry/config.json")
+        );
+        assert_eq!(
+            path(&[("XDG_CONFIG_HOME", "/x")]).as_deref(),
+            Some("/x/helm/registry/config.json")
+        );
+        assert_eq!(path(&[]), None);
+    }
+}

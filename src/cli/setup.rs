@@ -1,0 +1,136 @@
+//! From arguments and environment to the parts that `sign` and `verify` share. This is the one step
+//! between parsing and running that looks at the world.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::Context;
+use super::args::{ChartArgs, RegistryArgs};
+use crate::chart::{Argument, PathKind};
+use crate::error::{Error, Result};
+use crate::net;
+use crate::registry::{CredentialSources, Credentials, Registry, Settings};
+use crate::run::ChartName;
+
+/// The largest secret that is read from standard input.
+const MAX_STDIN_BYTES: u64 = 1 << 20;
+/// The largest certificate or key file that is read.
+const MAX_PEM_BYTES: u64 = 1 << 20;
+
+/// Reads standard input whole, as a secret.
+pub(super) fn read_stdin(context: &mut Context<'_, '_>, what: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    context
+        .stdin
+        .take(MAX_STDIN_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::usage(format!("cannot read {what}")).cause(error.to_string()))?;
+    if bytes.len() as u64 > MAX_STDIN_BYTES {
+        return Err(Error::usage(format!("{what} is too long")));
+    }
+    Ok(bytes)
+}
+
+/// The registries that the arguments allow, with the credentials that belong to them.
+pub(super) fn registry(
+    arguments: &RegistryArgs,
+    context: &mut Context<'_, '_>,
+    weakened: &mut Vec<String>,
+) -> Result<Registry> {
+    let password = if arguments.password_stdin {
+        let bytes = read_stdin(context, "password")?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| Error::usage("password is not text"))?
+            .trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return Err(Error::usage("password on standard input is empty"));
+        }
+        Some(Zeroizing::new(text.to_owned()))
+    } else {
+        if arguments.password.is_some() && context.environment.value("HELM_SIGSTORE_PASSWORD").is_none()
+        {
+            context.world.warn("a password in the arguments can be seen by others: use --password-stdin");
+        }
+        arguments.password.clone().map(Zeroizing::new)
+    };
+    let given = match (&arguments.username, password) {
+        (Some(username), Some(password)) => Some((username.clone(), password)),
+        (Some(_), None) => {
+            return Err(Error::usage("--username without a password").hint("--password-stdin"));
+        }
+        (None, _) => None,
+    };
+    let helm = match &context.registry_config {
+        Some(path) => Some(PathBuf::from(path)),
+        None => context.environment.helm_registry_config(),
+    };
+    let credentials = Credentials::new(CredentialSources {
+        given,
+        helm_config: helm,
+        docker_config: context.environment.docker_config(),
+    });
+    if arguments.insecure_skip_tls_verify {
+        weakened.push("--insecure-skip-tls-verify".to_owned());
+    }
+    let client_identity = match (&arguments.cert_file, &arguments.key_file) {
+        (Some(certificate), Some(key)) => Some(net::ClientIdentity {
+            certificate_pem: read_pem(certificate)?,
+            key_pem: Zeroizing::new(read_pem(key)?),
+        }),
+        _ => None,
+    };
+    let client = net::Client::new(net::Options {
+        extra_ca_pem: arguments.ca_file.as_deref().map(read_pem).transpose()?,
+        client_identity,
+        insecure_skip_tls_verify: arguments.insecure_skip_tls_verify,
+        ..net::Options::default()
+    })?;
+    Ok(Registry::new(client, credentials, Settings { plain_http: arguments.plain_http }))
+}
+
+fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let cannot = |error: std::io::Error| {
+        Error::usage("cannot read file").on(path.display().to_string()).cause(error.to_string())
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .map_err(cannot)?
+        .take(MAX_PEM_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    Ok(bytes)
+}
+
+/// What an argument is, by a look at the file system.
+pub(super) fn object(text: &str) -> Result<Argument> {
+    Argument::parse(text, |path| match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => PathKind::Directory,
+        Ok(_) => PathKind::File,
+        Err(_) => PathKind::Missing,
+    })
+}
+
+/// `--chart`, parsed.
+pub(super) fn chart_name(arguments: &ChartArgs) -> Result<Option<ChartName>> {
+    arguments.chart.as_deref().map(ChartName::parse).transpose()
+}
+
+/// `--bundle-out` for one of `count` objects: several bundles need a directory.
+pub(super) fn bundle_out(target: Option<&str>, count: usize) -> Result<Option<PathBuf>> {
+    let Some(target) = target else { return Ok(None) };
+    let path = PathBuf::from(target);
+    if count > 1 && !path.is_dir() {
+        return Err(Error::usage("several bundles need a directory").on(format!("--bundle-out {target}")));
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if !path.is_dir() && !parent.is_dir() {
+        return Err(Error::usage("no such directory").on(format!("--bundle-out {target}")));
+    }
+    Ok(Some(path))
+}

@@ -1,0 +1,134 @@
+//! `verify`.
+
+use std::path::PathBuf;
+
+use super::args::{MatchArg, VerifyArgs};
+use super::{Context, Ended, drive, setup};
+use crate::chart::{Argument, RepositoryPrefix};
+use crate::error::{Error, Result};
+use crate::run::{Limits, Outcome, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
+use crate::trust;
+use crate::verify::{Identity, Match, Matcher, Policy, Verifier};
+
+pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+    let policy = policy(&arguments)?;
+    let source = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
+    let objects = objects(&arguments)?;
+    let mut weakened = Vec::new();
+    let registry = setup::registry(&arguments.registry, context, &mut weakened)?;
+    let run = VerifyRun {
+        world: context.world.clone(),
+        registry,
+        verifier: Verifier::new(trust::trusted_root(source.as_ref())?),
+        policy,
+        matching: match arguments.matching {
+            MatchArg::Manifest => Match::Manifest,
+            MatchArg::ChartLayer => Match::ChartLayer,
+        },
+        limits: Limits {
+            candidates: usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX),
+            bytes: arguments.max_candidate_bytes,
+            time: arguments.max_candidate_time,
+        },
+        trust: TrustReport {
+            source: source.map(|source| source.words()).unwrap_or_default(),
+            age: None,
+            expires: None,
+        },
+        weakened,
+    };
+    let mut results = Vec::with_capacity(objects.len());
+    let done = drive(context, arguments.common.timeout, async {
+        for object in &objects {
+            results.push(match object {
+                Ok(object) => run.verify(object).await,
+                Err((typed, error)) => Outcome::new(typed).failed(error.clone()),
+            });
+        }
+    });
+    time_out(done, &objects, |object| object.argument.typed(), &mut results);
+    Ok(Ended::Report(Report::new(context.tool.clone(), results)))
+}
+
+/// What the time-out left undone is undecided, object by object.
+pub(super) fn time_out<T>(
+    done: Result<()>,
+    objects: &[Result<T, (String, Error)>],
+    typed: impl Fn(&T) -> &str,
+    results: &mut Vec<Outcome>,
+) {
+    let Err(error) = done else { return };
+    let left = objects.get(results.len()..).unwrap_or_default();
+    results.extend(left.iter().map(|object| {
+        let typed = match object {
+            Ok(object) => typed(object),
+            Err((text, _)) => text.as_str(),
+        };
+        Outcome::new(typed).failed(error.clone())
+    }));
+}
+
+fn objects(
+    arguments: &VerifyArgs,
+) -> Result<Vec<Result<VerifyObject, (String, Error)>>> {
+    let count = arguments.charts.len();
+    let chart = setup::chart_name(&arguments.chart)?;
+    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
+    if count > 1 && arguments.bundle.is_some() {
+        return Err(Error::usage("--bundle is for one chart"));
+    }
+    let prefix = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
+    arguments
+        .charts
+        .iter()
+        .map(|text| {
+            let argument = match setup::object(text) {
+                Ok(argument) => argument,
+                Err(error) => return Ok(Err((text.clone(), error))),
+            };
+            let source = match (&arguments.bundle, &prefix, &argument) {
+                (Some(path), _, _) => VerifySource::Bundle(PathBuf::from(path)),
+                (None, Some(prefix), Argument::File(_)) => VerifySource::Repository(prefix.clone()),
+                (None, Some(_), Argument::Reference(_)) => {
+                    return Err(Error::usage("--repository is for files").on(text.clone()));
+                }
+                (None, None, _) => VerifySource::Beside,
+            };
+            Ok(Ok(VerifyObject {
+                argument,
+                version: arguments.chart.version.clone(),
+                chart: chart.clone(),
+                source,
+                bundle_out: bundle_out.clone(),
+            }))
+        })
+        .collect()
+}
+
+fn policy(arguments: &VerifyArgs) -> Result<Policy> {
+    let matcher = |exact: &Option<String>, pattern: &Option<String>, flag: &str| {
+        match (exact, pattern) {
+            (Some(text), _) => Matcher::exact(flag, text).map(Some),
+            (None, Some(text)) => Matcher::pattern(&format!("{flag}-regexp"), text).map(Some),
+            (None, None) => Ok(None),
+        }
+    };
+    let subject = matcher(
+        &arguments.certificate_identity,
+        &arguments.certificate_identity_regexp,
+        "--certificate-identity",
+    )?;
+    let issuer = matcher(
+        &arguments.certificate_oidc_issuer,
+        &arguments.certificate_oidc_issuer_regexp,
+        "--certificate-oidc-issuer",
+    )?;
+    match (subject, issuer) {
+        (Some(subject), Some(issuer)) => Ok(Policy::AnyOf(vec![Identity { subject, issuer }])),
+        (None, None) => Ok(Policy::Unstated),
+        (Some(_), None) => Err(Error::usage("an identity needs its issuer")
+            .hint("--certificate-oidc-issuer https://token.actions.githubusercontent.com")),
+        (None, Some(_)) => Err(Error::usage("an issuer vouches for many identities: name one")
+            .hint("--certificate-identity IDENTITY, or --certificate-identity-regexp PATTERN")),
+    }
+}

@@ -1,0 +1,419 @@
+//! What the places held, candidate by candidate, and the verdict over it (DESIGN decision 7).
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::World;
+use super::report::{
+    Format, LogReport, LookedIn, Place, SignatureReport, SignerReport, Status, SubjectReport,
+};
+use super::resolve::Resolved;
+use super::verify::{Limits, deadline};
+use crate::error::{Class, Error, Reason, Result};
+use crate::store::{Candidate, Content, Discovered, SignatureStore};
+use crate::verify::{
+    Bundle, Judgement, Match, NamedVersion, Policy, Signer, Target, Verified, Verifier,
+};
+
+/// Candidates that are fetched side by side: the connections that a host gets.
+const SIDE_BY_SIDE: usize = 8;
+/// How far ahead of our clock a verified time may lie and be waited for.
+const MAX_WAIT_SECONDS: i64 = 60;
+/// Signers that are named in one message.
+const MAX_NAMED: usize = 5;
+
+/// What is asked of every candidate.
+#[derive(Debug)]
+pub(super) enum Question<'a> {
+    File(crate::verify::Question<'a>),
+    Reference { resolved: &'a Resolved, matching: Match },
+}
+
+/// The state of one object's verification.
+#[derive(Debug)]
+pub(super) struct Findings<'a> {
+    verifier: &'a Verifier,
+    policy: &'a Policy,
+    world: &'a World,
+    limits: Limits,
+    deadline: Instant,
+    looked_at: usize,
+    bytes: u64,
+    waited: bool,
+    config: OnceCell<NamedVersion>,
+    looked_in: Vec<LookedIn>,
+    signatures: Vec<SignatureReport>,
+    accepted: Option<(Box<Verified>, Vec<u8>)>,
+    refused: Vec<(Error, Option<Box<Signer>>)>,
+    undecided: Vec<Error>,
+}
+
+impl<'a> Findings<'a> {
+    pub fn new(
+        verifier: &'a Verifier,
+        policy: &'a Policy,
+        world: &'a World,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            verifier,
+            policy,
+            world,
+            limits,
+            deadline: deadline(limits),
+            looked_at: 0,
+            bytes: 0,
+            waited: false,
+            config: OnceCell::new(),
+            looked_in: Vec::new(),
+            signatures: Vec::new(),
+            accepted: None,
+            refused: Vec::new(),
+            undecided: Vec::new(),
+        }
+    }
+
+    /// Whether a signature has met the policy; nothing more is asked then.
+    pub fn accepted(&self) -> bool {
+        self.accepted.is_some()
+    }
+
+    /// Looks at what one place answered, until a signature meets the policy.
+    pub async fn examine(
+        &mut self,
+        store: &impl SignatureStore,
+        place: Place,
+        discovered: Discovered,
+        question: &Question<'_>,
+    ) {
+        self.looked_in.push(LookedIn {
+            place,
+            object: discovered.object,
+            status: discovered.status,
+        });
+        self.undecided.extend(discovered.error);
+        let mut candidates = discovered.candidates;
+        // Claims order the candidates and exclude none; among equals the newest comes first.
+        candidates.sort_by(|a, b| b.created.cmp(&a.created));
+        let (likely, others): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(Candidate::looks_like_a_signature);
+        for batch in [likely, others] {
+            self.examine_batch(store, place, &batch, question).await;
+        }
+    }
+
+    async fn examine_batch(
+        &mut self,
+        store: &impl SignatureStore,
+        place: Place,
+        batch: &[Candidate],
+        question: &Question<'_>,
+    ) {
+        if self.accepted() || batch.is_empty() {
+            return;
+        }
+        let mut fetched = stream::iter(batch)
+            .map(|candidate| async move { (candidate, store.fetch(candidate).await) })
+            .buffered(SIDE_BY_SIDE);
+        let total = batch.len();
+        let mut seen = 0;
+        while !self.accepted() && seen < total {
+            if let Some(error) = self.limit_reached() {
+                let left = total - seen;
+                self.undecided.push(error.note(format!("{left} candidates were not looked at")));
+                return;
+            }
+            let Ok(next) = tokio::time::timeout_at(self.deadline, fetched.next()).await else {
+                continue;
+            };
+            let Some((candidate, content)) = next else { return };
+            seen += 1;
+            self.looked_at += 1;
+            let report = self.consider(place, candidate, content, question).await;
+            self.signatures.push(report);
+        }
+    }
+
+    fn limit_reached(&self) -> Option<Error> {
+        let Limits { candidates, bytes, time } = self.limits;
+        let cause = if self.looked_at >= candidates {
+            format!("{candidates} candidates were looked at (--max-candidates)")
+        } else if self.bytes >= bytes {
+            format!("{} bytes of candidates were read (--max-candidate-bytes)", self.bytes)
+        } else if Instant::now() >= self.deadline {
+            format!("{} s were spent on candidates (--max-candidate-time)", time.as_secs())
+        } else {
+            return None;
+        };
+        Some(Error::undecided(Reason::LimitReached, cause))
+    }
+
+    async fn consider(
+        &mut self,
+        place: Place,
+        candidate: &Candidate,
+        content: Result<Content>,
+        question: &Question<'_>,
+    ) -> SignatureReport {
+        let mut report = SignatureReport {
+            status: Status::Undecided,
+            reason: None,
+            message: None,
+            format: None,
+            place,
+            digest: Some(candidate.digest.to_string()),
+            predicate_type: None,
+            subject: None,
+            signer: None,
+            log: None,
+            timestamp: None,
+        };
+        let bytes = match content {
+            Ok(Content::Bundle(bytes)) => bytes,
+            Ok(Content::Legacy) => {
+                report.format = Some(Format::Legacy);
+                let error = Error::undecided(
+                    Reason::UnsupportedFormat,
+                    "a legacy cosign signature is there, which cannot be judged yet",
+                );
+                return self.leave_open(report, error);
+            }
+            Ok(Content::Other) => {
+                report.status = Status::Other;
+                report.predicate_type.clone_from(&candidate.predicate_type);
+                return report;
+            }
+            Err(error) if error.class == Class::Refused => return self.refuse(report, error, None),
+            Err(error) => return self.leave_open(report, error),
+        };
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        report.format = Some(Format::Bundle);
+        let bundle = match Bundle::parse(&bytes) {
+            Ok(bundle) => bundle,
+            Err(error) => return self.refuse(report, error, None),
+        };
+        report.predicate_type = bundle.statement().map(|s| s.predicate_type.clone());
+        match self.judge(&bundle, question).await {
+            Ok(Judgement::Accepted(verified)) => {
+                fill(&mut report, &verified, question);
+                self.accepted = Some((verified, bytes));
+                report
+            }
+            Ok(Judgement::Other { .. }) => {
+                report.status = Status::Other;
+                report.format = Some(Format::Attestation);
+                report.reason = Some(Reason::WrongPredicate.as_str());
+                report
+            }
+            Ok(Judgement::Refused { error, signer }) => self.refuse(report, error, signer),
+            Ok(Judgement::Undecided { error, .. }) | Err(error) => self.leave_open(report, error),
+        }
+    }
+
+    /// Judges a bundle; where only our clock stands against it, waits for the clock once a run.
+    async fn judge(&mut self, bundle: &Bundle, question: &Question<'_>) -> Result<Judgement> {
+        let judgement = self.judge_now(bundle, question).await?;
+        let Judgement::Undecided { ahead_seconds, .. } = judgement else { return Ok(judgement) };
+        if self.waited || ahead_seconds > MAX_WAIT_SECONDS {
+            return Ok(judgement);
+        }
+        self.waited = true;
+        self.world.enter(format!("waiting {ahead_seconds} s for our clock"));
+        let pause = Duration::from_secs(ahead_seconds.unsigned_abs());
+        tokio::time::sleep(pause).await;
+        // The wait is against --timeout, not against the time for candidates.
+        self.deadline += pause;
+        self.judge_now(bundle, question).await
+    }
+
+    async fn judge_now(&self, bundle: &Bundle, question: &Question<'_>) -> Result<Judgement> {
+        let now = self.world.now();
+        let (resolved, matching) = match question {
+            Question::File(question) => {
+                return Ok(self.verifier.verify(bundle, question, self.policy, now));
+            }
+            Question::Reference { resolved, matching } => (resolved, *matching),
+        };
+        let config = if Verifier::needs_config(bundle, &resolved.manifest) {
+            Some(self.config.get_or_try_init(|| resolved.config()).await?)
+        } else {
+            None
+        };
+        let target = Target::Reference { manifest: &resolved.manifest, matching, config };
+        let question = crate::verify::Question {
+            target,
+            name: Some(&resolved.name),
+            version: resolved.version.clone(),
+        };
+        Ok(self.verifier.verify(bundle, &question, self.policy, now))
+    }
+
+    fn refuse(
+        &mut self,
+        mut report: SignatureReport,
+        error: Error,
+        signer: Option<Box<Signer>>,
+    ) -> SignatureReport {
+        report.status = Status::Refused;
+        report.reason = Some(error.reason.as_str());
+        report.message = Some(error.to_string());
+        report.signer = signer.as_deref().map(SignerReport::from);
+        self.refused.push((error, signer));
+        report
+    }
+
+    fn leave_open(&mut self, mut report: SignatureReport, error: Error) -> SignatureReport {
+        report.status = Status::Undecided;
+        report.reason = Some(error.reason.as_str());
+        report.message = Some(error.to_string());
+        self.undecided.push(error);
+        report
+    }
+
+    /// The verdict. `pasteable` is the object in a form that a command takes.
+    ///
+    /// # Errors
+    /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
+    /// signature without a policy is a usage error first.
+    pub fn decide(
+        self,
+        looked_in: &mut Vec<LookedIn>,
+        signatures: &mut Vec<SignatureReport>,
+        pasteable: &str,
+    ) -> Result<(Box<Verified>, Vec<u8>)> {
+        let places: Vec<_> = self
+            .looked_in
+            .iter()
+            .map(|place| {
+                let object = match place.place {
+                    Place::Referrers => "referrers API",
+                    _ => place.object.as_str(),
+                };
+                format!("{object} ({})", place.status)
+            })
+            .collect();
+        *looked_in = self.looked_in;
+        *signatures = self.signatures;
+        if let Some(accepted) = self.accepted {
+            return Ok(accepted);
+        }
+        let valid: Vec<&Signer> =
+            self.refused.iter().filter_map(|(_, signer)| signer.as_deref()).collect();
+        if matches!(self.policy, Policy::Unstated)
+            && let Some(first) = valid.first()
+        {
+            return Err(no_identity(&valid, first, pasteable));
+        }
+        let open = self.undecided.len();
+        if let Some(error) = self.undecided.into_iter().next() {
+            return Err(match open {
+                1 => error,
+                more => error.note(format!("and {} more places or candidates stayed open", more - 1)),
+            });
+        }
+        let count = valid.len();
+        let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| words(signer));
+        let others: Vec<_> = others.collect();
+        let candidates = self.refused.len();
+        let best = self.refused.into_iter().map(|(error, _)| error).max_by_key(usefulness);
+        if let Some(mut error) = best {
+            if error.reason == Reason::WrongSigner {
+                for line in &mut error.lines {
+                    if line.label == "found" {
+                        let plural = if count == 1 { "signature" } else { "signatures" };
+                        line.text.push_str(&format!("   ({count} valid {plural})"));
+                    }
+                }
+                for other in others {
+                    error = error.line("found", other);
+                }
+            } else if candidates > 1 {
+                error = error.note(format!("{candidates} candidates were refused"));
+            }
+            return Err(error);
+        }
+        Err(Error::new(Class::Unsigned, Reason::Unsigned, "unsigned")
+            .line("looked in", places.join(", ")))
+    }
+}
+
+/// Which refusal helps most: somebody wrong signed, the right chart is another one, and so on down to
+/// what cannot even be read.
+fn usefulness(error: &Error) -> u8 {
+    match error.reason {
+        Reason::WrongSigner => 6,
+        Reason::WrongVersion | Reason::WrongChart => 5,
+        Reason::BadSignature => 4,
+        Reason::NotCovered => 3,
+        Reason::UntrustedInstance => 2,
+        _ => 1,
+    }
+}
+
+fn words(signer: &Signer) -> String {
+    format!("{}   issuer {}", signer.identity, signer.issuer)
+}
+
+fn no_identity(valid: &[&Signer], first: &Signer, pasteable: &str) -> Error {
+    let mut error = Error::new(Class::Usage, Reason::NoIdentity, "no identity to trust was given");
+    for signer in valid.iter().take(MAX_NAMED) {
+        error = error.line("valid signature by", words(signer));
+    }
+    if valid.len() > MAX_NAMED {
+        error = error.note(format!("and by {} more", valid.len() - MAX_NAMED));
+    }
+    error.hint(format!(
+        "helm sigstore verify {pasteable} --certificate-identity {} --certificate-oidc-issuer {}",
+        quoted(&first.identity),
+        quoted(&first.issuer),
+    ))
+}
+
+/// A word for a POSIX shell: what stands in a certificate must not become a command when it is pasted.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+=,%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn fill(report: &mut SignatureReport, verified: &Verified, question: &Question<'_>) {
+    report.status = Status::Accepted;
+    report.signer = Some(verified.signer().into());
+    report.log = verified.log().map(LogReport::from);
+    report.timestamp = verified.timestamp();
+    let kind = verified.kind();
+    let digest = match question {
+        Question::File(question) => match &question.target {
+            Target::File { digest, .. } => Some(*digest),
+            Target::Reference { manifest, .. } => Some(manifest.digest),
+        },
+        Question::Reference { resolved, matching: Match::Manifest } => {
+            Some(resolved.manifest.digest)
+        }
+        Question::Reference { resolved, matching: Match::ChartLayer } => {
+            Some(resolved.manifest.chart.digest)
+        }
+    };
+    report.subject = kind
+        .zip(digest)
+        .map(|(kind, digest)| SubjectReport { kind: kind.as_str(), digest: digest.to_string() });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_hint_can_be_pasted_without_running_what_a_certificate_says() {
+        assert_eq!(quoted("jane@example.com"), "jane@example.com");
+        assert_eq!(quoted("a; rm -rf ~"), "'a; rm -rf ~'");
+        assert_eq!(quoted("a'b"), r"'a'\''b'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,171 @@
+//! From what the user typed to one manifest, exactly once: nothing after this sees the tag.
+
+use super::World;
+use crate::chart::{
+    Archive, ChartManifest, ChartMetadata, ChartReference, Digest, TagMeaning, is_exact, select,
+};
+use crate::error::{Class, Error, Reason, Result};
+use crate::registry::{Access, Registry, Repository};
+use crate::verify::NamedVersion;
+
+/// The largest config blob that is read; Helm writes Chart.yaml into it.
+const MAX_CONFIG_BYTES: usize = 1 << 20;
+/// The largest packed chart that is read; Helm unpacks at most 100 MiB.
+const MAX_CHART_BYTES: usize = 100 << 20;
+
+/// `--chart NAME[:VERSION]`: what a renamed repository holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChartName {
+    /// The chart's name.
+    pub name: String,
+    /// Its version, if that is stated too.
+    pub version: Option<String>,
+}
+
+impl ChartName {
+    /// Reads `NAME` or `NAME:VERSION`.
+    ///
+    /// # Errors
+    /// Usage, when either part is empty.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (name, version) = match text.split_once(':') {
+            Some((name, version)) => (name, Some(version)),
+            None => (text, None),
+        };
+        if name.is_empty() || version == Some("") {
+            return Err(Error::usage("expected NAME or NAME:VERSION").on(format!("--chart {text}")));
+        }
+        Ok(Self { name: name.to_owned(), version: version.map(str::to_owned) })
+    }
+}
+
+/// A chart that was found in a registry.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub reference: ChartReference,
+    pub repository: Repository,
+    pub manifest: ChartManifest,
+    /// The name that is expected.
+    pub name: String,
+    /// The version that is expected.
+    pub version: TagMeaning,
+}
+
+impl Resolved {
+    /// The reference with the tag that was found, for people.
+    pub fn words(&self) -> String {
+        match &self.reference.tag {
+            Some(tag) => format!("{}:{tag}", self.reference.repository_ref()),
+            None => self.pinned(),
+        }
+    }
+
+    /// The reference by digest.
+    pub fn pinned(&self) -> String {
+        self.reference.with_digest(&self.manifest.digest)
+    }
+
+    /// Name and version as the config blob has them.
+    pub async fn config(&self) -> Result<NamedVersion> {
+        let bytes =
+            self.repository.blob(&self.manifest.config.digest, MAX_CONFIG_BYTES).await?.ok_or_else(
+                || {
+                    Error::undecided(
+                        Reason::Malformed,
+                        format!("config blob {} is missing", self.manifest.config.digest),
+                    )
+                },
+            )?;
+        let metadata = ChartMetadata::from_config(&bytes)?;
+        Ok(NamedVersion { name: metadata.name, version: metadata.version })
+    }
+
+    /// The chart layer, read within Helm's limits.
+    pub async fn archive(&self) -> Result<Archive> {
+        let layer = &self.manifest.chart;
+        let bound = usize::try_from(layer.size).unwrap_or(usize::MAX);
+        if bound > MAX_CHART_BYTES {
+            return Err(Error::undecided(
+                Reason::LimitReached,
+                format!("chart layer has {} bytes; {MAX_CHART_BYTES} are read", layer.size),
+            ));
+        }
+        let bytes = self.repository.blob(&layer.digest, bound).await?.ok_or_else(|| {
+            Error::undecided(Reason::Malformed, format!("chart layer {} is missing", layer.digest))
+        })?;
+        Archive::read(&bytes)
+    }
+}
+
+/// Finds the manifest that `reference`, with `--version` and `--chart` where given, stands for.
+pub(super) async fn resolve(
+    world: &World,
+    registry: &Registry,
+    access: Access,
+    reference: &ChartReference,
+    version: Option<&str>,
+    chart: Option<&ChartName>,
+) -> Result<Resolved> {
+    world.enter(format!("resolving {reference}"));
+    let repository =
+        registry.repository(reference.request_host(), &reference.repository, access)?;
+    let reference = choose_tag(reference, version, &repository).await?;
+    let wanted = match (&reference.tag, &reference.digest) {
+        (Some(tag), _) => tag.clone(),
+        (None, Some(digest)) => digest.to_string(),
+        (None, None) => return Err(Error::usage("neither tag nor digest")),
+    };
+    let found = match (repository.manifest(&wanted).await?, &reference.digest) {
+        (Some(found), None) => found,
+        (Some(found), Some(digest)) if found.digest == *digest => found,
+        (Some(found), Some(digest)) => return Err(moved(&reference, digest, &found.digest)),
+        (None, Some(digest)) if reference.tag.is_some() => {
+            world.warn(format!("{reference}: no such tag; going on with the digest"));
+            let by_digest = repository.manifest(&digest.to_string()).await?;
+            by_digest.ok_or_else(|| Error::not_found("no such chart"))?
+        }
+        (None, _) => return Err(Error::not_found("no such chart")),
+    };
+    let manifest = ChartManifest::parse(&found.bytes, found.media_type.as_deref())
+        .map_err(|error| error.at_digest(found.digest))?;
+    if manifest.legacy_layer {
+        world.warn(format!("{reference}: chart media type application/tar+gzip is deprecated"));
+    }
+    let name = chart.map_or_else(|| reference.name().to_owned(), |chart| chart.name.clone());
+    let version = match (chart.and_then(|chart| chart.version.as_deref()), &reference.tag) {
+        (Some(version), _) => TagMeaning::of(version),
+        (None, Some(tag)) => TagMeaning::of(tag),
+        (None, None) => TagMeaning::NotChecked,
+    };
+    Ok(Resolved { reference, repository, manifest, name, version })
+}
+
+/// The reference with the tag that Helm's rules lead to: a tag or an exact version is taken as it is,
+/// anything else is a constraint over the tags.
+async fn choose_tag(
+    reference: &ChartReference,
+    version: Option<&str>,
+    repository: &Repository,
+) -> Result<ChartReference> {
+    if let (Some(tag), Some(version)) = (&reference.tag, version) {
+        if tag != &version.replace('+', "_") {
+            return Err(Error::usage("reference and --version differ").expected_found(version, tag));
+        }
+        return Ok(reference.clone());
+    }
+    if reference.tag.is_some() || (reference.digest.is_some() && version.is_none()) {
+        return Ok(reference.clone());
+    }
+    if let Some(version) = version.filter(|version| is_exact(version)) {
+        return reference.with_tag(version);
+    }
+    let constraint = version.unwrap_or_default();
+    let tags = repository.tags().await?.ok_or_else(|| Error::not_found("no such repository"))?;
+    reference.with_tag(&select(&tags, constraint, false)?)
+}
+
+fn moved(reference: &ChartReference, expected: &Digest, found: &Digest) -> Error {
+    let tag = reference.tag.as_deref().unwrap_or_default();
+    Error::new(Class::Refused, Reason::WrongVersion, "tag and digest differ")
+        .expected_found(expected.to_string(), format!("{found}  (tag {tag})"))
+}

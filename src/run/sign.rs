@@ -1,0 +1,226 @@
+//! Signing: resolve, check that the chart is what it says, prove that we may write, sign, attach.
+
+use std::path::{Path, PathBuf};
+
+use super::World;
+use super::report::{
+    Attached, Chart, Format, LogReport, Outcome, Place, SignatureReport, SignerReport, Status,
+    SubjectReport, TrustReport, Verdict,
+};
+use super::resolve::{ChartName, Resolved, resolve};
+use super::verify::{describe, read_chart};
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, TagMeaning};
+use crate::error::{Error, Reason, Result};
+use crate::registry::{Access, Registry};
+use crate::sign::{Content, Signer};
+use crate::store::{Through, attach, prove_write_access, write_bundle};
+use crate::verify::{
+    COSIGN_SIGN_PREDICATE, Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier,
+};
+
+/// One object to sign.
+#[derive(Clone, Debug)]
+pub struct SignObject {
+    /// What the user named.
+    pub argument: Argument,
+    /// `--version`.
+    pub version: Option<String>,
+    /// `--chart`.
+    pub chart: Option<ChartName>,
+    /// Where a file was pushed.
+    pub repository: Option<RepositoryPrefix>,
+    /// Where the bundle is written: a file or a directory.
+    pub bundle_out: Option<PathBuf>,
+}
+
+/// A run of `sign`: one key and certificate for all its objects.
+pub struct SignRun {
+    /// Clock, progress, warnings.
+    pub world: World,
+    /// The registries.
+    pub registry: Registry,
+    /// The signer with its token and services.
+    pub signer: Signer,
+    /// The verifier that judges what we made.
+    pub verifier: Verifier,
+    /// What the report says of the trusted root.
+    pub trust: TrustReport,
+    /// Checks that the user switched off.
+    pub weakened: Vec<String>,
+}
+
+impl SignRun {
+    /// Signs one object. Every failure is an outcome.
+    pub async fn sign(&self, object: &SignObject) -> Outcome {
+        let mut outcome = Outcome::new(object.argument.typed());
+        outcome.trust = Some(self.trust.clone());
+        outcome.weakened.clone_from(&self.weakened);
+        outcome.attached = Some(Vec::new());
+        outcome.already_signed = Some(false);
+        match self.try_sign(object, &mut outcome).await {
+            Ok(()) => {
+                outcome.verdict = Verdict::Signed;
+                outcome
+            }
+            Err(error) => outcome.failed(error),
+        }
+    }
+
+    async fn try_sign(&self, object: &SignObject, outcome: &mut Outcome) -> Result<()> {
+        let (resolved, archive) = match &object.argument {
+            Argument::Reference(reference) => self.by_reference(object, reference).await?,
+            Argument::File(path) => self.by_file(object, Path::new(path)).await?,
+        };
+        describe(&resolved, outcome);
+        outcome.chart =
+            Some(Chart { name: archive.name.clone(), version: archive.version.clone() });
+        check_chart(&resolved, &archive)
+            .and(check_config(&resolved, &archive).await)
+            .map_err(|error| error.at_digest(resolved.manifest.digest))?;
+
+        self.world.enter("checking write access");
+        prove_write_access(&resolved.repository).await?;
+
+        let statement = Statement::of_chart(
+            &archive.name,
+            &archive.version,
+            Some((&resolved.manifest.digest, &resolved.manifest.media_type)),
+            &resolved.manifest.chart.digest,
+            resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
+        );
+        self.world.enter("signing");
+        let payload = statement.to_bytes()?;
+        let content =
+            Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
+        let signed = self.signer.sign(content, &self.verifier).await?;
+
+        // Written before it is attached: what is public cannot be made again, only attached again.
+        if let Some(target) = &object.bundle_out {
+            let name = format!("{}-{}.tgz", archive.name, archive.version);
+            let path = write_bundle(target, &name, &signed.json)?;
+            outcome.bundle_file = Some(path.display().to_string());
+        }
+        self.world.enter("attaching the signature");
+        let (through, digest) =
+            attach(&resolved.repository, &resolved.manifest, &signed.json, self.world.now())
+                .await?;
+        let place = match through {
+            Through::Api => Place::Referrers,
+            Through::FallbackTag => Place::FallbackTag,
+        };
+        outcome.attached = Some(vec![Attached { place, digest: digest.to_string() }]);
+        outcome.digest_ref = Some(resolved.pinned());
+        outcome.signatures = vec![report(&resolved, place, &digest, &signed.verified)];
+        Ok(())
+    }
+
+    async fn by_reference(
+        &self,
+        object: &SignObject,
+        reference: &ChartReference,
+    ) -> Result<(Resolved, Archive)> {
+        let version = object.version.as_deref();
+        let resolved =
+            self.resolve(reference, version, object.chart.as_ref()).await?;
+        self.world.enter("reading the chart");
+        let archive = resolved
+            .archive()
+            .await
+            .map_err(|error| error.at_digest(resolved.manifest.digest))?;
+        Ok((resolved, archive))
+    }
+
+    async fn by_file(&self, object: &SignObject, path: &Path) -> Result<(Resolved, Archive)> {
+        let Some(prefix) = &object.repository else {
+            return Err(Error::usage("where was this file pushed?")
+                .hint("add `--repository oci://HOST/PATH`, the target that was given to `helm push`"));
+        };
+        if object.version.is_some() || object.chart.is_some() {
+            return Err(Error::usage("--version and --chart are for references")
+                .cause("name and version of a file come from its Chart.yaml"));
+        }
+        let archive = read_chart(path)?;
+        let reference = prefix.chart(&archive.name, &archive.version)?;
+        let resolved = self.resolve(&reference, None, None).await.map_err(|error| {
+            error.hint(format!("helm push {} {}", path.display(), prefix.typed))
+        })?;
+        if resolved.manifest.chart.digest != archive.digest {
+            return Err(Error::refused(Reason::WrongChart, "registry holds another chart")
+                .expected_found(
+                    format!("{}  (this file)", archive.digest),
+                    format!("{}  ({})", resolved.manifest.chart.digest, resolved.words()),
+                ));
+        }
+        Ok((resolved, archive))
+    }
+
+    async fn resolve(
+        &self,
+        reference: &ChartReference,
+        version: Option<&str>,
+        chart: Option<&ChartName>,
+    ) -> Result<Resolved> {
+        let access = Access::PullPush;
+        resolve(&self.world, &self.registry, access, reference, version, chart).await
+    }
+}
+
+/// Whether Chart.yaml says what was asked for, and what the manifest's annotations say.
+fn check_chart(resolved: &Resolved, archive: &Archive) -> Result<()> {
+    same("name", Reason::WrongChart, &resolved.name, "asked for", &archive.name)?;
+    if !resolved.version.admits(&archive.version) {
+        let expected = format!("{}  (asked for)", resolved.version);
+        return Err(Error::refused(Reason::WrongVersion, "version does not match")
+            .expected_found(expected, format!("{}  (Chart.yaml)", archive.version)));
+    }
+    debug_assert!(TagMeaning::NotChecked.admits("anything"));
+    let annotations = &resolved.manifest.annotations;
+    if let Some(title) = annotations.get(TITLE_ANNOTATION) {
+        same("name", Reason::WrongChart, title, "annotation", &archive.name)?;
+    }
+    if let Some(version) = annotations.get(VERSION_ANNOTATION) {
+        same("version", Reason::WrongVersion, version, "annotation", &archive.version)?;
+    }
+    Ok(())
+}
+
+/// Whether the config blob, which Helm shows without reading the chart, says the same.
+async fn check_config(resolved: &Resolved, archive: &Archive) -> Result<()> {
+    let config = resolved.config().await?;
+    same("name", Reason::WrongChart, &config.name, "config", &archive.name)?;
+    same("version", Reason::WrongVersion, &config.version, "config", &archive.version)
+}
+
+fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::refused(reason, format!("{what} does not match")).expected_found(
+        format!("{expected}  ({source})"),
+        format!("{found}  (Chart.yaml)"),
+    ))
+}
+
+fn report(
+    resolved: &Resolved,
+    place: Place,
+    digest: &Digest,
+    verified: &crate::verify::Verified,
+) -> SignatureReport {
+    SignatureReport {
+        status: Status::Accepted,
+        reason: None,
+        message: None,
+        format: Some(Format::Bundle),
+        place,
+        digest: Some(digest.to_string()),
+        predicate_type: Some(COSIGN_SIGN_PREDICATE.to_owned()),
+        subject: Some(SubjectReport {
+            kind: SubjectKind::Manifest.as_str(),
+            digest: resolved.manifest.digest.to_string(),
+        }),
+        signer: Some(SignerReport::from(verified.signer())),
+        log: verified.log().map(LogReport::from),
+        timestamp: verified.timestamp(),
+    }
+}

@@ -1,0 +1,317 @@
+//! Verifying: resolve, discover, judge each candidate, decide.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::World;
+use super::findings::{Findings, Question};
+use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
+use super::resolve::{ChartName, Resolved, resolve};
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, TagMeaning};
+use crate::error::{Error, Reason, Result};
+use crate::registry::{Access, Registry};
+use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
+use crate::verify::{
+    Covered, Match, NamedVersion, Policy, Target, Verified, Verifier, VersionCheck,
+};
+
+/// The largest packed chart that is read.
+const MAX_CHART_BYTES: u64 = 100 << 20;
+
+/// How much is looked at before a verdict stays open (DESIGN decision 7).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Candidates.
+    pub candidates: usize,
+    /// Bytes of candidates.
+    pub bytes: u64,
+    /// Time spent on candidates.
+    pub time: Duration,
+}
+
+/// Where the signatures of one object are.
+#[derive(Clone, Debug)]
+pub enum VerifySource {
+    /// In the registry for a reference, beside the file for a file.
+    Beside,
+    /// In this file.
+    Bundle(PathBuf),
+    /// For a file: with the chart of its name and version in this repository.
+    Repository(RepositoryPrefix),
+}
+
+/// One object to verify.
+#[derive(Clone, Debug)]
+pub struct VerifyObject {
+    /// What the user named.
+    pub argument: Argument,
+    /// `--version`.
+    pub version: Option<String>,
+    /// `--chart`.
+    pub chart: Option<ChartName>,
+    /// Where its signatures are.
+    pub source: VerifySource,
+    /// Where the accepted bundle is written: a file or a directory.
+    pub bundle_out: Option<PathBuf>,
+}
+
+/// A run of `verify`.
+#[derive(Debug)]
+pub struct VerifyRun {
+    /// Clock, progress, warnings.
+    pub world: World,
+    /// The registries; opens no socket until one is asked.
+    pub registry: Registry,
+    /// The verifier with its trusted root.
+    pub verifier: Verifier,
+    /// Who is trusted.
+    pub policy: Policy,
+    /// What has to be signed.
+    pub matching: Match,
+    /// How much is looked at.
+    pub limits: Limits,
+    /// What the report says of the trusted root.
+    pub trust: TrustReport,
+    /// Checks that the user switched off.
+    pub weakened: Vec<String>,
+}
+
+impl VerifyRun {
+    /// Verifies one object. Every failure is an outcome.
+    pub async fn verify(&self, object: &VerifyObject) -> Outcome {
+        let mut outcome = Outcome::new(object.argument.typed());
+        outcome.trust = Some(self.trust.clone());
+        outcome.weakened.clone_from(&self.weakened);
+        outcome.policy = Some(PolicyReport {
+            source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
+            file: None,
+            rule: None,
+        });
+        let verified = match &object.argument {
+            Argument::Reference(reference) => {
+                self.reference(object, reference, &mut outcome).await
+            }
+            Argument::File(path) => self.file(object, Path::new(path), &mut outcome).await,
+        };
+        match verified {
+            Ok(()) => {
+                outcome.verdict = Verdict::Verified;
+                outcome
+            }
+            Err(error) => outcome.failed(error),
+        }
+    }
+
+    async fn reference(
+        &self,
+        object: &VerifyObject,
+        reference: &ChartReference,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let resolved = resolve(
+            &self.world,
+            &self.registry,
+            Access::Pull,
+            reference,
+            object.version.as_deref(),
+            object.chart.as_ref(),
+        )
+        .await?;
+        describe(&resolved, outcome);
+        let question = Question::Reference { resolved: &resolved, matching: self.matching };
+        let mut findings = self.findings();
+        match &object.source {
+            VerifySource::Bundle(path) => {
+                let store = BundleFile::named(path)?;
+                self.ask(&store, Place::File, &question, &mut findings).await;
+            }
+            _ => self.ask_registry(&resolved, &question, &mut findings).await,
+        }
+        let object_words = resolved.words();
+        let (verified, bundle) = self
+            .conclude(findings, outcome, &resolved.pinned())
+            .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
+        note(&verified, outcome);
+        if verified.covered().manifest {
+            outcome.digest_ref = Some(resolved.pinned());
+        }
+        self.keep(object, &bundle, outcome)
+    }
+
+    async fn file(
+        &self,
+        object: &VerifyObject,
+        path: &Path,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        if object.version.is_some() {
+            return Err(Error::usage("--version is for references; a file has one version"));
+        }
+        if self.matching == Match::ChartLayer {
+            return Err(Error::usage("--match is for references; of a file only the chart counts"));
+        }
+        let archive = read_chart(path)?;
+        let digest = archive.digest;
+        let named =
+            NamedVersion { name: archive.name.clone(), version: archive.version.clone() };
+        outcome.chart =
+            Some(Chart { name: named.name.clone(), version: named.version.clone() });
+        outcome.chart_digest = Some(digest.to_string());
+        let (name, version) = match &object.chart {
+            Some(chart) => (
+                Some(chart.name.as_str()),
+                chart.version.as_deref().map_or(TagMeaning::NotChecked, TagMeaning::of),
+            ),
+            None => (None, TagMeaning::NotChecked),
+        };
+        let target = Target::File { digest, named: &named };
+        let question = Question::File(crate::verify::Question { target, name, version });
+        let mut findings = self.findings();
+        match &object.source {
+            VerifySource::Bundle(path) => {
+                let store = BundleFile::named(path)?;
+                self.ask(&store, Place::File, &question, &mut findings).await;
+            }
+            VerifySource::Beside => {
+                let store = BundleFile::beside(path)?;
+                self.ask(&store, Place::File, &question, &mut findings).await;
+            }
+            VerifySource::Repository(prefix) => {
+                let reference = prefix.chart(&named.name, &named.version)?;
+                let resolved =
+                    resolve(&self.world, &self.registry, Access::Pull, &reference, None, None)
+                        .await?;
+                self.ask_registry(&resolved, &question, &mut findings).await;
+            }
+        }
+        let retry = path.display().to_string();
+        let (verified, bundle) =
+            self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
+        note(&verified, outcome);
+        self.keep(object, &bundle, outcome)
+    }
+
+    fn findings(&self) -> Findings<'_> {
+        Findings::new(&self.verifier, &self.policy, &self.world, self.limits)
+    }
+
+    /// The places of a registry in turn: the API, and only where that met no policy the two tags.
+    async fn ask_registry(
+        &self,
+        resolved: &Resolved,
+        question: &Question<'_>,
+        findings: &mut Findings<'_>,
+    ) {
+        let (repository, subject) = (&resolved.repository, &resolved.manifest.digest);
+        let referrers = Referrers::new(repository, *subject, self.limits.candidates);
+        self.ask(&referrers, Place::Referrers, question, findings).await;
+        if findings.accepted() {
+            return;
+        }
+        let fallback = FallbackTag::new(repository, *subject);
+        let cosign = CosignTag::new(repository, subject);
+        let (by_tag, legacy) =
+            futures_util::future::join(fallback.discover(), cosign.discover()).await;
+        findings.examine(&fallback, Place::FallbackTag, by_tag, question).await;
+        findings.examine(&cosign, Place::CosignTag, legacy, question).await;
+    }
+
+    async fn ask(
+        &self,
+        store: &impl SignatureStore,
+        place: Place,
+        question: &Question<'_>,
+        findings: &mut Findings<'_>,
+    ) {
+        self.world.enter(format!("looking for signatures in the {}", place.words()));
+        let discovered = store.discover().await;
+        findings.examine(store, place, discovered, question).await;
+    }
+
+    fn conclude(
+        &self,
+        findings: Findings<'_>,
+        outcome: &mut Outcome,
+        pasteable: &str,
+    ) -> Result<(Box<Verified>, Vec<u8>)> {
+        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, pasteable)
+    }
+
+    fn keep(&self, object: &VerifyObject, bundle: &[u8], outcome: &mut Outcome) -> Result<()> {
+        let Some(target) = &object.bundle_out else { return Ok(()) };
+        let name = outcome
+            .chart
+            .as_ref()
+            .map_or_else(|| "chart".to_owned(), |chart| format!("{}-{}", chart.name, chart.version));
+        let path = write_bundle(target, &format!("{name}.tgz"), bundle)?;
+        outcome.bundle_file = Some(path.display().to_string());
+        Ok(())
+    }
+}
+
+/// What is known of a chart in a registry before anything is verified.
+pub(super) fn describe(resolved: &Resolved, outcome: &mut Outcome) {
+    outcome.reference = Some(resolved.words());
+    outcome.manifest_digest = Some(resolved.manifest.digest.to_string());
+    outcome.chart_digest = Some(resolved.manifest.chart.digest.to_string());
+    outcome.prov_digest = resolved.manifest.prov.as_ref().map(|prov| prov.digest.to_string());
+}
+
+/// Puts into words what the signature binds, and what was not compared.
+fn note(verified: &Verified, outcome: &mut Outcome) {
+    if let Some(named) = verified.named() {
+        outcome.chart = Some(Chart { name: named.name.clone(), version: named.version.clone() });
+    }
+    let Covered { manifest, chart, prov } = verified.covered();
+    let parts: Vec<_> = [(manifest, "manifest"), (chart, "chart"), (prov, "provenance")]
+        .into_iter()
+        .filter_map(|(covered, word)| covered.then_some(word))
+        .collect();
+    let listed = match parts.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => "nothing".to_owned(),
+    };
+    outcome.notes = vec![format!("signed: {listed}")];
+    if outcome.manifest_digest.is_some() {
+        if !manifest {
+            outcome.notes.push("manifest: not signed".to_owned());
+        }
+        if verified.version() == VersionCheck::NotChecked {
+            outcome.notes.push("version: not checked".to_owned());
+        }
+    }
+    if outcome.prov_digest.is_some() {
+        outcome.prov = Some(if prov { "signed" } else { "not signed" }.to_owned());
+    }
+}
+
+/// Reads a packaged chart, within bounds.
+pub(super) fn read_chart(path: &Path) -> Result<Archive> {
+    use std::io::Read;
+    let cannot = |error: std::io::Error| {
+        Error::usage("cannot open chart").on(path.display().to_string()).cause(error.to_string())
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .map_err(cannot)?
+        .take(MAX_CHART_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    if bytes.len() as u64 > MAX_CHART_BYTES {
+        return Err(Error::refused(Reason::NotAChart, "not a chart")
+            .cause(format!("it is larger than {MAX_CHART_BYTES} bytes")));
+    }
+    let archive = Archive::read(&bytes)?;
+    if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+        archive.check_file_name(name)?;
+    }
+    Ok(archive)
+}
+
+/// When a limit on time ends.
+pub(super) fn deadline(limits: Limits) -> Instant {
+    Instant::now() + limits.time
+}

@@ -1,0 +1,101 @@
+//! The fallback tag `sha256-HEX`: an index of referrers that clients keep where the registry has no
+//! referrers API (OCI distribution specification 1.1, "Referrers Tag Schema").
+
+use std::time::Duration;
+
+use super::referrers::{candidates, fetch};
+use super::{Candidate, Content, Discovered, SignatureStore};
+use crate::chart::Digest;
+use crate::error::{Error, Reason, Result};
+use crate::registry::{Descriptor, INDEX_MEDIA_TYPE, Index, Repository};
+
+/// How often our entry is added again when somebody else's write took it away.
+const MAX_WRITES: u32 = 5;
+
+/// The referrers of one manifest that are listed under its fallback tag.
+#[derive(Debug)]
+pub struct FallbackTag<'a> {
+    repository: &'a Repository,
+    subject: Digest,
+    tag: String,
+}
+
+impl<'a> FallbackTag<'a> {
+    /// The place beside `subject` in `repository`.
+    pub fn new(repository: &'a Repository, subject: Digest) -> Self {
+        Self { repository, subject, tag: format!("sha256-{}", subject.hex()) }
+    }
+
+    /// The index under the tag. GitLab answers the tag with the subject itself; that, like anything
+    /// that is no index, means that there is no fallback tag here.
+    async fn index(&self) -> Result<Option<Index>> {
+        let Some(found) = self.repository.manifest(&self.tag).await? else { return Ok(None) };
+        if found.digest == self.subject || !found.is_index() {
+            return Ok(None);
+        }
+        Index::parse(&found.bytes).map(Some)
+    }
+
+    /// Lists `entry`: read, merge, write, read again, until it stands. Other entries are kept byte for
+    /// byte.
+    ///
+    /// # Errors
+    /// Undecided, when the registry does not take the index, or other writers keep taking ours away.
+    pub(super) async fn add(&self, entry: &Descriptor) -> Result<()> {
+        for attempt in 0..MAX_WRITES {
+            let before = match self.repository.manifest(&self.tag).await? {
+                None => Index::empty(),
+                Some(found) if found.digest != self.subject && found.is_index() => {
+                    Index::parse(&found.bytes)?
+                }
+                Some(_) => {
+                    return Err(Error::undecided(
+                        Reason::UnsupportedFormat,
+                        format!("tag {} holds something that is no index", self.tag),
+                    )
+                    .note("this registry has neither the referrers API nor room for its fallback"));
+                }
+            };
+            if attempt > 0 && before.holds(&entry.digest) {
+                return Ok(());
+            }
+            let after = before.with(entry)?;
+            self.repository.push_manifest(&self.tag, INDEX_MEDIA_TYPE, after.into()).await?;
+            if let Some(index) = self.index().await?
+                && index.holds(&entry.digest)
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(jitter(attempt)).await;
+        }
+        Err(Error::undecided(
+            Reason::Unreachable,
+            format!("tag {} is being rewritten by others; our entry did not stand", self.tag),
+        ))
+    }
+}
+
+/// A pause that differs between writers.
+fn jitter(attempt: u32) -> Duration {
+    use rand_core::RngCore;
+    let spread = u64::from(rand_core::OsRng.next_u32() % 200);
+    Duration::from_millis(50 * (u64::from(attempt) + 1) + spread)
+}
+
+impl SignatureStore for FallbackTag<'_> {
+    async fn discover(&self) -> Discovered {
+        let object = format!("tag {}", self.tag);
+        match self.index().await {
+            Ok(Some(index)) => match index.entries() {
+                Ok(entries) => Discovered::found(object, candidates(&entries)),
+                Err(error) => Discovered::open(object, error),
+            },
+            Ok(None) => Discovered::nothing(object, "404"),
+            Err(error) => Discovered::open(object, error),
+        }
+    }
+
+    async fn fetch(&self, candidate: &Candidate) -> Result<Content> {
+        fetch(self.repository, candidate).await
+    }
+}

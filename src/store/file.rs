@@ -1,0 +1,135 @@
+//! Bundles in files: beside the chart, or where the user says.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Candidate, Content, Discovered, SignatureStore};
+use crate::chart::Digest;
+use crate::error::{Error, Result};
+use crate::verify::MAX_BUNDLE_BYTES;
+
+/// The extensions of a bundle beside its artifact, in order (client specification section 4.1.1).
+const SIDECARS: [&str; 2] = ["sigstore.json", "sigstore"];
+
+/// A bundle in a file.
+#[derive(Debug)]
+pub struct BundleFile {
+    path: PathBuf,
+    bytes: Option<Vec<u8>>,
+    object: String,
+}
+
+impl BundleFile {
+    /// The bundle that the user named.
+    ///
+    /// # Errors
+    /// Usage, when it cannot be opened.
+    pub fn named(path: &Path) -> Result<Self> {
+        let bytes = read(path).map_err(|error| {
+            Error::usage("cannot open bundle")
+                .on(path.display().to_string())
+                .cause(error.to_string())
+        })?;
+        Ok(Self { path: path.to_owned(), bytes: Some(bytes), object: path.display().to_string() })
+    }
+
+    /// The bundle beside `chart`: `CHART.sigstore.json`, else `CHART.sigstore`.
+    ///
+    /// # Errors
+    /// Usage, when one is there and cannot be read.
+    pub fn beside(chart: &Path) -> Result<Self> {
+        let mut tried = Vec::new();
+        for extension in SIDECARS {
+            let mut name = chart.as_os_str().to_owned();
+            name.push(".");
+            name.push(extension);
+            let path = PathBuf::from(name);
+            if path.exists() {
+                return Self::named(&path);
+            }
+            tried.push(path.display().to_string());
+        }
+        Ok(Self { path: PathBuf::new(), bytes: None, object: tried.join(", ") })
+    }
+}
+
+impl SignatureStore for BundleFile {
+    async fn discover(&self) -> Discovered {
+        match &self.bytes {
+            None => Discovered::nothing(self.object.clone(), "not found"),
+            Some(bytes) => Discovered::found(
+                self.path.display().to_string(),
+                vec![Candidate {
+                    digest: Digest::of(bytes),
+                    artifact_type: None,
+                    predicate_type: None,
+                    created: None,
+                }],
+            ),
+        }
+    }
+
+    async fn fetch(&self, _: &Candidate) -> Result<Content> {
+        Ok(Content::Bundle(self.bytes.clone().unwrap_or_default()))
+    }
+}
+
+/// Reads one byte more than a bundle may have, so that the parser can say that it is too large.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_BUNDLE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes `bundle` to `target`, or into it as `NAME-VERSION.tgz.sigstore.json` when it is a directory.
+/// The file appears whole or not at all. Answers where it lies.
+///
+/// # Errors
+/// Usage, when it cannot be written; nothing is left behind then.
+pub fn write_bundle(target: &Path, file_name: &str, bundle: &[u8]) -> Result<PathBuf> {
+    let path = if target.is_dir() {
+        target.join(format!("{file_name}.sigstore.json"))
+    } else {
+        target.to_owned()
+    };
+    let cannot = |error: std::io::Error| {
+        Error::usage("cannot write bundle")
+            .on(path.display().to_string())
+            .cause(error.to_string())
+    };
+    let mut partial = path.clone().into_os_string();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial = PathBuf::from(partial);
+    let written = std::fs::File::create_new(&partial)
+        .and_then(|mut file| file.write_all(bundle).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&partial, &path));
+    if let Err(error) = written {
+        // Best effort: the partial file may never have been made.
+        let _ = std::fs::remove_file(&partial);
+        return Err(cannot(error));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_written_whole_into_a_file_or_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = write_bundle(directory.path(), "web-1.4.2.tgz", b"{}").unwrap();
+        assert!(path.ends_with("web-1.4.2.tgz.sigstore.json"));
+        let path = write_bundle(&directory.path().join("b.json"), "x", b"{}").unwrap();
+        assert_eq!(std::fs::read(path).unwrap(), b"{}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("no").join("b.json");
+        assert!(write_bundle(&missing, "x", b"{}").is_err());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}

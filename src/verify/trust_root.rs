@@ -1,0 +1,45 @@
+//! Whom the cryptography may rely on: certificate authorities, logs and timestamp authorities.
+
+use sigstore_trust_root::TrustedRoot;
+
+use crate::error::{Class, Error, Reason, Result};
+
+/// The largest trusted root that is read; the public one takes 7 KB.
+const MAX_TRUSTED_ROOT_BYTES: usize = 1 << 20;
+
+/// A trusted root, prepared for verification.
+pub struct TrustRoot {
+    pub(super) root: TrustedRoot,
+    pub(super) verifier: sigstore_verify::Verifier,
+}
+
+impl TrustRoot {
+    /// Prepares a trusted root (`application/vnd.dev.sigstore.trustedroot`) from its JSON.
+    ///
+    /// # Errors
+    /// Undecided (`trust-unusable`), when it is no trusted root, or holds a key, certificate or
+    /// window that cannot be used: an authority is one unit, and a root is taken whole or not at all.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let unusable = |cause: String| {
+            Error::new(Class::Undecided, Reason::TrustUnusable, "trusted root cannot be used")
+                .cause(cause)
+        };
+        if json.len() > MAX_TRUSTED_ROOT_BYTES {
+            return Err(unusable(format!("it is larger than {MAX_TRUSTED_ROOT_BYTES} bytes")));
+        }
+        let text = std::str::from_utf8(json).map_err(|error| unusable(error.to_string()))?;
+        let root = TrustedRoot::from_json(text).map_err(|error| unusable(error.to_string()))?;
+        let verifier =
+            sigstore_verify::Verifier::new(&root).map_err(|error| unusable(error.to_string()))?;
+        Ok(Self { root, verifier })
+    }
+}
+
+impl std::fmt::Debug for TrustRoot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TrustRoot")
+            .field("logs", &self.root.tlogs.len())
+            .field("certificate_authorities", &self.root.certificate_authorities.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,482 @@
+//! The one verifier. Every bundle, of whatever origin, is judged here and nowhere else.
+
+use jiff::Timestamp;
+use sigstore_types::{KindVersion, TransparencyLogEntry};
+use sigstore_verify::{
+    CertificateError, Error as CrateError, TimestampError, TransparencyLogError, VerificationPolicy,
+    VerificationResult,
+};
+
+use super::bundle::Bundle;
+use super::coverage::{
+    Coverage, Covered, NamedVersion, Question, VersionCheck, cover, meaning, needs_config,
+};
+use super::policy::Policy;
+use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
+use super::trust_root::TrustRoot;
+use crate::chart::{ChartManifest, Digest};
+use crate::error::{Class, Error, Reason, Result};
+
+/// Who signed, as a certificate says; worth something only beside a successful verification.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signer {
+    /// The subject alternative name: an e-mail address or a URI.
+    pub identity: String,
+    /// The OIDC issuer (Fulcio extension 1.3.6.1.4.1.57264.1.8).
+    pub issuer: String,
+    /// SHA-256 of the public key, for signatures made with a key.
+    pub key_id: Option<String>,
+    /// Source repository URI (extension .12).
+    pub source_repository: Option<String>,
+    /// Source repository ref (extension .14).
+    pub source_ref: Option<String>,
+    /// Source repository digest (extension .13).
+    pub source_digest: Option<String>,
+    /// Build config URI: the workflow (extension .18).
+    pub workflow: Option<String>,
+    /// Run invocation URI (extension .21).
+    pub run_uri: Option<String>,
+}
+
+/// Where a signature is logged, as far as the log's own signature proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    /// The trusted log whose key verified promise or checkpoint; never read from the entry.
+    pub url: String,
+    /// The index, when a promise (v1) or the inclusion proof (v2) proves it.
+    pub index: Option<u64>,
+    /// The time of integration, when a promise proves it.
+    pub time: Option<Timestamp>,
+}
+
+/// Proof that one bundle was verified: only [`Verifier`] can build one.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    signer: Signer,
+    log: Option<LogRecord>,
+    timestamp: Option<Timestamp>,
+    kind: Option<SubjectKind>,
+    covered: Covered,
+    named: Option<NamedVersion>,
+    version: VersionCheck,
+}
+
+impl Verified {
+    /// Who signed.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
+    /// Where it is logged.
+    pub fn log(&self) -> Option<&LogRecord> {
+        self.log.as_ref()
+    }
+
+    /// The earliest verified time of a timestamp authority.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.timestamp
+    }
+
+    /// What was matched; nothing for an artifact that is no chart.
+    pub fn kind(&self) -> Option<SubjectKind> {
+        self.kind
+    }
+
+    /// Which parts of the chart are signed.
+    pub fn covered(&self) -> Covered {
+        self.covered
+    }
+
+    /// The signed name and version.
+    pub fn named(&self) -> Option<&NamedVersion> {
+        self.named.as_ref()
+    }
+
+    /// Whether the version that was asked for was compared.
+    pub fn version(&self) -> VersionCheck {
+        self.version
+    }
+}
+
+/// The verdict on one candidate (DESIGN decision 7).
+#[derive(Debug)]
+pub enum Judgement {
+    /// It meets the policy.
+    Accepted(Box<Verified>),
+    /// No signature on the chart but a statement of another kind; decided before any cryptography.
+    Other {
+        /// What it is.
+        predicate_type: String,
+    },
+    /// A no.
+    Refused {
+        /// Why.
+        error: Error,
+        /// Who signed, when everything but the policy holds.
+        signer: Option<Box<Signer>>,
+    },
+    /// Open: a time in our future.
+    Undecided {
+        /// Why.
+        error: Error,
+        /// How far ahead of our clock the verified time lies, in seconds.
+        ahead_seconds: i64,
+    },
+}
+
+/// Bytes, or their digest, for [`Verifier::verify_artifact`].
+#[derive(Clone, Copy, Debug)]
+pub enum Artifact<'a> {
+    /// The bytes themselves.
+    Bytes(&'a [u8]),
+    /// Their SHA-256.
+    Digest(Digest),
+}
+
+/// How far a bundle of our own is when it is judged (DESIGN decision 12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Timestamped and not logged yet: everything but the log is checked.
+    BeforeLog,
+    /// Finished.
+    Complete,
+}
+
+/// Judges bundles against one trusted root.
+#[derive(Debug)]
+pub struct Verifier {
+    trust: TrustRoot,
+}
+
+impl Verifier {
+    /// A verifier that relies on `trust`.
+    pub fn new(trust: TrustRoot) -> Self {
+        Self { trust }
+    }
+
+    /// Whether the chart's config blob has to be known before `bundle` can be judged.
+    pub fn needs_config(bundle: &Bundle, manifest: &ChartManifest) -> bool {
+        needs_config(bundle, manifest)
+    }
+
+    /// Judges one bundle: is it a signature on this chart, by somebody who is trusted?
+    ///
+    /// Coverage and meaning come from the statement, the cryptography (times first, then chain, SCT,
+    /// log, signature; Sigstore client specification section 4) from the Sigstore crate, and the
+    /// policy is asked last, so that a refusal for its sake speaks of a valid signature.
+    pub fn verify(
+        &self,
+        bundle: &Bundle,
+        question: &Question<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Judgement {
+        let refused = |error| Judgement::Refused { error, signer: None };
+        let Some(statement) = bundle.statement() else {
+            return refused(
+                Error::refused(Reason::NotCovered, "signature is over plain bytes")
+                    .cause("the bundle holds no in-toto statement that names the chart"),
+            );
+        };
+        if statement.predicate_type != COSIGN_SIGN_PREDICATE {
+            return Judgement::Other { predicate_type: statement.predicate_type.clone() };
+        }
+        let Coverage { digest, kind, covered } = match cover(statement, &question.target) {
+            Ok(coverage) => coverage,
+            Err(error) => return refused(error),
+        };
+        let checked = match self.check(bundle, Artifact::Digest(digest), Stage::Complete, now) {
+            Ok(checked) => checked,
+            Err(Failure::Future { error, ahead_seconds }) => {
+                return Judgement::Undecided { error, ahead_seconds };
+            }
+            Err(Failure::No(error)) => return refused(error),
+        };
+        let (named, version) = match meaning(statement, question) {
+            Ok(meaning) => meaning,
+            Err(error) => return refused(error),
+        };
+        let signer = checked.signer.clone();
+        if let Err(error) = admit(policy, &signer) {
+            return Judgement::Refused { error, signer: Some(Box::new(signer)) };
+        }
+        Judgement::Accepted(Box::new(Verified {
+            kind: Some(kind),
+            covered,
+            named: Some(named),
+            version,
+            ..checked
+        }))
+    }
+
+    /// Judges a bundle over any artifact, statement or plain signature, without asking what it means.
+    ///
+    /// # Errors
+    /// Refused or undecided, as the cryptography or the policy says.
+    pub fn verify_artifact(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Verified> {
+        let checked = self.check(bundle, artifact, Stage::Complete, now).map_err(Error::from)?;
+        admit(policy, &checked.signer)?;
+        Ok(checked)
+    }
+
+    /// Judges a bundle over any artifact that was signed with a key instead of a certificate.
+    ///
+    /// # Errors
+    /// Refused or undecided, as [`Verifier::verify_artifact`].
+    pub fn verify_artifact_with_key(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        key: &sigstore_types::DerPublicKey,
+        now: Timestamp,
+    ) -> Result<Verified> {
+        let policy = sigstore_verify::PublicKeyVerificationPolicy::new(key.clone());
+        let checked = self.crate_verify(bundle, artifact, &policy, now).map_err(Error::from)?;
+        Ok(self.record(bundle, &checked, Stage::Complete))
+    }
+
+    /// Judges a bundle that we have just made, before it is logged or before it is attached.
+    ///
+    /// # Errors
+    /// Refused or undecided, as [`Verifier::verify_artifact`].
+    pub fn verify_own(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Verified> {
+        self.check(bundle, artifact, stage, now).map_err(Error::from)
+    }
+
+    fn check(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Verified, Failure> {
+        let policy = VerificationPolicy::any_identity();
+        let policy = match stage {
+            Stage::BeforeLog => policy.skip_tlog_unsafe(),
+            Stage::Complete => policy,
+        };
+        let checked = self.crate_verify(bundle, artifact, &policy, now)?;
+        // The crate proves each of these under this policy; asked again, so that a change of its
+        // defaults can never become a change of ours.
+        let proved = checked.certificate_verified()
+            && checked.sct_verified()
+            && (stage == Stage::BeforeLog || checked.tlog_verified());
+        if !proved {
+            return Err(Failure::No(Error::refused(
+                Reason::BadSignature,
+                "certificate or log was not checked",
+            )));
+        }
+        Ok(self.record(bundle, &checked, stage))
+    }
+
+    fn crate_verify(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        policy: &dyn sigstore_verify::Policy,
+        now: Timestamp,
+    ) -> Result<VerificationResult, Failure> {
+        let inner = bundle.inner();
+        let verifier = &self.trust.verifier;
+        let result = match artifact {
+            Artifact::Bytes(bytes) => verifier.verify(bytes, inner, policy),
+            Artifact::Digest(digest) => {
+                let hash = sigstore_types::Sha256Hash::new(*digest.bytes());
+                verifier.verify(hash, inner, policy)
+            }
+        };
+        let entry_times = || {
+            let entries = &inner.verification_material.tlog_entries;
+            entries.iter().filter_map(|entry| entry.integrated_time)
+        };
+        match result {
+            Ok(result) => match result.verified_timestamps().iter().max() {
+                Some(latest) if *latest > now => Err(Failure::future(*latest, now)),
+                _ => Ok(result),
+            },
+            // The crate compares with the system's clock; what it refuses as future stays open here.
+            Err(CrateError::TransparencyLog(TransparencyLogError::IntegratedTime(words))) => {
+                match entry_times().max() {
+                    Some(latest) if latest > now => Err(Failure::future(latest, now)),
+                    _ => Err(Failure::No(
+                        Error::refused(Reason::BadSignature, "log entry has a wrong time")
+                            .cause(words),
+                    )),
+                }
+            }
+            Err(error) => Err(Failure::No(explain(&error))),
+        }
+    }
+
+    fn record(&self, bundle: &Bundle, checked: &VerificationResult, stage: Stage) -> Verified {
+        let claims = checked.certificate().map(|certificate| &certificate.ci_claims);
+        let claim = |pick: fn(&sigstore_verify::crypto::x509::FulcioCiClaims) -> &Option<String>| {
+            claims.and_then(|claims| pick(claims).clone())
+        };
+        let signer = Signer {
+            identity: checked.identity().map(ToString::to_string).unwrap_or_default(),
+            issuer: checked.issuer().unwrap_or_default().to_owned(),
+            key_id: None,
+            source_repository: claim(|claims| &claims.source_repository_uri),
+            source_ref: claim(|claims| &claims.source_repository_ref),
+            source_digest: claim(|claims| &claims.source_repository_digest),
+            workflow: claim(|claims| &claims.build_config_uri),
+            run_uri: claim(|claims| &claims.run_invocation_uri),
+        };
+        let material = &bundle.inner().verification_material;
+        let log = match stage {
+            Stage::BeforeLog => None,
+            Stage::Complete => material.tlog_entries.iter().find_map(|e| self.log_record(e)),
+        };
+        let stamped = !material.timestamp_verification_data.rfc3161_timestamps.is_empty();
+        // Timestamps come first in the crate's list, one a token.
+        let tokens = material.timestamp_verification_data.rfc3161_timestamps.len();
+        let timestamp = checked.verified_timestamps().iter().take(tokens).min().copied();
+        Verified {
+            signer,
+            log,
+            timestamp: timestamp.filter(|_| stamped),
+            kind: None,
+            covered: Covered::default(),
+            named: None,
+            version: VersionCheck::NotChecked,
+        }
+    }
+
+    /// What a verified entry proves about its place in a log. An index stands only under a promise
+    /// (v1, whose signature covers it) or in a v2 proof; the log is the one whose key signed.
+    fn log_record(&self, entry: &TransparencyLogEntry) -> Option<LogRecord> {
+        let logs = &self.trust.root.tlogs;
+        let v2 = entry.kind_version == KindVersion::HashedRekordV002;
+        if !v2 && entry.inclusion_promise.is_some() {
+            let log = logs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id)?;
+            return Some(LogRecord {
+                url: log.base_url.clone(),
+                index: Some(entry.log_index.get()),
+                time: entry.integrated_time,
+            });
+        }
+        let checkpoint = entry.inclusion_proof.as_ref()?.checkpoint.checkpoint()?;
+        let log = logs.iter().find(|log| {
+            let Ok(key) =
+                sigstore_verify::crypto::VerificationKey::from_spki(&log.public_key.raw_bytes)
+            else {
+                return false;
+            };
+            let hint = log.log_id.key_id.as_bytes().get(..4);
+            checkpoint
+                .signatures()
+                .iter()
+                .filter(|signature| hint == Some(signature.key_id.as_slice()))
+                .any(|signature| key.verify(checkpoint.signed_data(), &signature.signature).is_ok())
+        })?;
+        let index = v2.then(|| entry.log_index.get());
+        Some(LogRecord { url: log.base_url.clone(), index, time: None })
+    }
+}
+
+enum Failure {
+    Future { error: Error, ahead_seconds: i64 },
+    No(Error),
+}
+
+impl Failure {
+    fn future(time: Timestamp, now: Timestamp) -> Self {
+        let ahead_seconds = time.as_second().saturating_sub(now.as_second()).max(1);
+        let error =
+            Error::undecided(Reason::ClockBehind, format!("clock is {ahead_seconds} s behind"))
+                .note(format!("the signature was made at {time}, our clock says {now}"));
+        Self::Future { error, ahead_seconds }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Future { error, .. } | Failure::No(error) => error,
+        }
+    }
+}
+
+fn admit(policy: &Policy, signer: &Signer) -> Result<()> {
+    let found = format!("{}   issuer {}", signer.identity, signer.issuer);
+    let identities = match policy {
+        Policy::AnyOf(identities) => identities,
+        Policy::Unstated => {
+            return Err(Error::new(
+                Class::Usage,
+                Reason::NoIdentity,
+                "no identity to trust was given",
+            ));
+        }
+    };
+    if identities.iter().any(|identity| identity.matches(&signer.identity, &signer.issuer)) {
+        return Ok(());
+    }
+    let mut error = Error::refused(Reason::WrongSigner, "wrong signer");
+    for identity in identities {
+        error = error.line(
+            "expected",
+            format!("{}   issuer {}", identity.subject.as_str(), identity.issuer.as_str()),
+        );
+    }
+    error = error.line("found", found);
+    let fixed = identities.iter().find_map(|identity| {
+        let subject = identity.subject.unanchored_form(&signer.identity);
+        let issuer = identity.issuer.unanchored_form(&signer.issuer);
+        match (subject, issuer) {
+            (Some(form), _) => Some(("--certificate-identity-regexp", form)),
+            (None, Some(form)) => Some(("--certificate-oidc-issuer-regexp", form)),
+            (None, None) => None,
+        }
+    });
+    Err(match fixed {
+        Some((flag, form)) => error
+            .note("the pattern has to match the whole text: it would match only a part of it")
+            .hint(format!("{flag} '{form}'")),
+        None => error,
+    })
+}
+
+/// The crate's refusal in our words. Its nested texts are detail for people, so only types decide.
+fn explain(error: &CrateError) -> Error {
+    let (reason, what) = match error {
+        CrateError::ArtifactMismatch(_) => (Reason::NotCovered, "signature is over something else"),
+        CrateError::Bundle(_)
+        | CrateError::InvalidBundle(_)
+        | CrateError::Types(_)
+        | CrateError::UnsupportedArtifact(_)
+        | CrateError::UnsupportedBundle(_) => (Reason::Malformed, "bundle cannot be used"),
+        CrateError::Certificate(CertificateError::ChainInvalid(_))
+        | CrateError::Certificate(CertificateError::NoValidAuthority { .. })
+        | CrateError::TransparencyLog(TransparencyLogError::UnknownLog { .. }) => {
+            (Reason::UntrustedInstance, "signature is from a Sigstore instance that is not trusted")
+        }
+        CrateError::TransparencyLog(TransparencyLogError::EntryMismatch(_)) => {
+            (Reason::BadSignature, "log entry belongs to another signature")
+        }
+        CrateError::TransparencyLog(_) => (Reason::BadSignature, "log entry does not verify"),
+        CrateError::Timestamp(TimestampError::NoVerifiedTimestamp(_)) => {
+            (Reason::BadSignature, "signature has no verified time")
+        }
+        CrateError::Timestamp(_) => (Reason::BadSignature, "timestamp does not verify"),
+        CrateError::Certificate(_) => (Reason::BadSignature, "certificate does not verify"),
+        _ => (Reason::BadSignature, "signature does not verify"),
+    };
+    let mut words = error.to_string();
+    words.truncate(words.char_indices().nth(400).map_or(words.len(), |(at, _)| at));
+    Error::refused(reason, what).cause(words)
+}
