@@ -1,13 +1,9 @@
 //! The endpoints of the OCI distribution specification 1.1.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, IF_MATCH};
+use hyper::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
-use rand_core::{OsRng, RngCore as _};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -18,16 +14,6 @@ use super::{Location, Referrers};
 
 /// The largest manifest that is taken, in bytes: what CNCF distribution and others take.
 const MAX_MANIFEST: usize = 4 << 20;
-
-/// Uploads under way, by their id.
-#[derive(Debug, Default)]
-pub(super) struct Uploads(Mutex<HashMap<String, Upload>>);
-
-#[derive(Debug)]
-struct Upload {
-    repository: String,
-    bytes: Vec<u8>,
-}
 
 /// What a path below `/v2/` names.
 #[derive(Debug, PartialEq, Eq)]
@@ -136,10 +122,10 @@ fn is_tag(text: &str) -> bool {
 }
 
 /// One request to one repository.
-struct Call<'a> {
-    shared: &'a Shared,
+pub(super) struct Call<'a> {
+    pub(super) shared: &'a Shared,
     parts: &'a Parts,
-    repository: &'a str,
+    pub(super) repository: &'a str,
 }
 
 impl Call<'_> {
@@ -157,9 +143,23 @@ impl Call<'_> {
                 if store.exists(self.repository) { "MANIFEST_UNKNOWN" } else { "NAME_UNKNOWN" };
             return Answer::error(StatusCode::NOT_FOUND, code, "manifest unknown");
         };
+        if self.shared.options.checks_accept && !self.accepts(&media_type) {
+            let message = "OCI manifest found, but accept header does not support it";
+            return Answer::error(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", message);
+        }
         Answer::new(StatusCode::OK, &media_type, bytes)
             .with("docker-content-digest", &digest)
             .with("etag", &format!("\"{digest}\""))
+    }
+
+    fn accepts(&self, media_type: &str) -> bool {
+        let headers =
+            self.parts.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut types = headers
+            .flat_map(|header| header.split(','))
+            .map(|item| item.split(';').next().unwrap_or_default().trim());
+        ![media_type::MANIFEST, media_type::INDEX].contains(&media_type)
+            || types.any(|accepted| accepted == media_type)
     }
 
     fn put_manifest(&self, reference: &str, body: &Bytes) -> Answer {
@@ -351,89 +351,7 @@ impl Call<'_> {
         answer
     }
 
-    fn begin_upload(&self, body: &Bytes) -> Answer {
-        let options = &self.shared.options;
-        if let (Some(digest), Some(from)) = (self.query("mount"), self.query("from"))
-            && options.mount
-            && self.may_pull(&from)
-            && self.shared.store.mount(&from, self.repository, &digest).is_some()
-        {
-            return self.created(&digest);
-        }
-        if let Some(digest) = self.query("digest")
-            && options.single_post_upload
-        {
-            return self.finish(&digest, body.clone());
-        }
-        let mut random = [0; 16];
-        OsRng.fill_bytes(&mut random);
-        let id = hex::encode(random);
-        let upload = Upload { repository: self.repository.to_owned(), bytes: Vec::new() };
-        self.uploads().insert(id.clone(), upload);
-        self.accepted(&id, 0).with("docker-upload-uuid", &id)
-    }
-
-    fn upload(&self, method: &str, id: &str, body: &Bytes) -> Answer {
-        let unknown = || Answer::error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no upload");
-        // The state travels in the query, as with CNCF distribution: a client must keep what
-        // `Location` holds and add to it.
-        if self.query("_state").as_deref() != Some(id) {
-            return unknown();
-        }
-        let mut uploads = self.uploads();
-        let Some(upload) = uploads.get_mut(id).filter(|known| known.repository == self.repository)
-        else {
-            return unknown();
-        };
-        match method {
-            "GET" | "HEAD" => {
-                let range = range(upload.bytes.len());
-                Answer::empty(StatusCode::NO_CONTENT).with("range", &range)
-            }
-            "PATCH" => {
-                upload.bytes.extend_from_slice(body);
-                self.accepted(id, upload.bytes.len())
-            }
-            "PUT" => {
-                let Some(digest) = self.query("digest") else {
-                    return Answer::error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "no digest");
-                };
-                let mut bytes = uploads.remove(id).map(|upload| upload.bytes).unwrap_or_default();
-                bytes.extend_from_slice(body);
-                self.finish(&digest, bytes.into())
-            }
-            "DELETE" => {
-                uploads.remove(id);
-                Answer::empty(StatusCode::NO_CONTENT)
-            }
-            _ => Answer::error_of(StatusCode::METHOD_NOT_ALLOWED),
-        }
-    }
-
-    fn finish(&self, digest: &str, bytes: Bytes) -> Answer {
-        if digest_of(&bytes) != digest {
-            let message = "provided digest did not match uploaded content";
-            return Answer::error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message);
-        }
-        if bytes.is_empty() && self.shared.options.refuses_empty_blobs {
-            return Answer::error(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", "empty blob");
-        }
-        self.shared.store.put_blob(self.repository, bytes);
-        self.created(digest)
-    }
-
-    fn created(&self, digest: &str) -> Answer {
-        let path = format!("/v2/{}/blobs/{digest}", self.repository);
-        self.located(Answer::empty(StatusCode::CREATED), &path)
-            .with("docker-content-digest", digest)
-    }
-
-    fn accepted(&self, id: &str, length: usize) -> Answer {
-        let path = format!("/v2/{}/blobs/uploads/{id}?_state={id}", self.repository);
-        self.located(Answer::empty(StatusCode::ACCEPTED), &path).with("range", &range(length))
-    }
-
-    fn located(&self, answer: Answer, path: &str) -> Answer {
+    pub(super) fn located(&self, answer: Answer, path: &str) -> Answer {
         let location = match &self.shared.options.location {
             Location::Absolute => format!("{}{path}", self.shared.origin()),
             Location::Foreign(origin) => format!("{origin}{path}"),
@@ -445,7 +363,7 @@ impl Call<'_> {
     }
 
     /// Whether the request may read another repository, for a mount.
-    fn may_pull(&self, repository: &str) -> bool {
+    pub(super) fn may_pull(&self, repository: &str) -> bool {
         let need = Need::of(&Method::GET, Some(repository));
         self.shared.options.auth.challenge(&self.parts.headers, &need, "").is_none()
     }
@@ -455,20 +373,12 @@ impl Call<'_> {
         asked.and_then(|text| text.parse().ok()).map_or(most, |asked: usize| asked.clamp(1, most))
     }
 
-    fn query(&self, name: &str) -> Option<String> {
+    pub(super) fn query(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query()?;
         form_urlencoded::parse(query.as_bytes())
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
     }
-
-    fn uploads(&self) -> std::sync::MutexGuard<'_, HashMap<String, Upload>> {
-        self.shared.uploads.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn range(length: usize) -> String {
-    format!("0-{}", length.saturating_sub(1))
 }
 
 fn deleted(gone: bool, unknown: &str) -> Answer {

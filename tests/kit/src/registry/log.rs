@@ -23,8 +23,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Bytes of the request's body.
     pub body_bytes: u64,
-    /// Bytes of the answer's body that the connection took; up to some 100 KB of them may still be
-    /// in its buffers.
+    /// Bytes of the answer's body that the connection took. Up to a few megabytes of them may
+    /// still lie in the buffers of the sockets when the client stops reading.
     pub sent_bytes: u64,
     /// Whether a fault met it.
     pub faulted: bool,

@@ -15,6 +15,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod uploads;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Deref;
@@ -56,6 +57,9 @@ pub struct Options {
     pub filters: bool,
     /// Form of `Location`.
     pub location: Location,
+    /// Whether an OCI manifest or index is hidden (404) from a client that does not name its media
+    /// type in `Accept`, as CNCF distribution 2.8 does; `*/*` is not enough there.
+    pub checks_accept: bool,
     /// Whether a manifest is refused when it names blobs or manifests that are not there.
     pub check_references: bool,
     /// Refuses to write a tag twice: 412, as Harbor.
@@ -123,6 +127,7 @@ impl Default for Options {
             oci_subject: None,
             filters: true,
             location: Location::default(),
+            checks_accept: true,
             check_references: true,
             immutable_tags: false,
             refuses_empty_blobs: false,
@@ -176,7 +181,7 @@ impl Registry {
             options,
             log: log::Log::default(),
             faults: faults::Faults::default(),
-            uploads: api::Uploads::default(),
+            uploads: uploads::Uploads::default(),
             delay: AtomicU64::new(0),
             material,
         });

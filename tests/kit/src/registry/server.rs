@@ -19,11 +19,12 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Options;
 use super::answer::{Answer, Cut, Delivered};
-use super::api::{self, Uploads};
+use super::api;
 use super::faults::{Action, Faults};
 use super::log::{Log, path_and_query};
 use super::store::Store;
 use super::tls::Material;
+use super::uploads::Uploads;
 
 /// The largest request body that is taken, in bytes.
 const MAX_BODY: usize = 512 << 20;

@@ -28,6 +28,16 @@ fn head_tells_the_length_and_sends_nothing() {
 }
 
 #[test]
+fn hides_manifests_from_a_client_that_does_not_accept_them() {
+    for (checks_accept, status) in [(true, 404), (false, 200)] {
+        let registry = Registry::start(Options { checks_accept, ..Options::default() });
+        web(&registry);
+        let reply = send(&registry, "GET", MANIFEST, &["accept: */*"], b"");
+        assert_eq!(reply.status, status);
+    }
+}
+
+#[test]
 fn unknown_things_are_json_errors() {
     let registry = Registry::start(Options::default());
     web(&registry);

@@ -98,7 +98,11 @@ fn hanging_answers_do_not_keep_the_registry_alive() {
         let registry = Registry::start(Options::default());
         web(&registry);
         registry.fault(Fault::new("", action));
-        let mut stream = open(&registry, &format!("GET {MANIFEST} HTTP/1.1\r\n"), b"");
+        let mut stream = open(
+            &registry,
+            &format!("GET {MANIFEST} HTTP/1.1\r\naccept: {}\r\n", media_type::MANIFEST),
+            b"",
+        );
         stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let mut bytes = Vec::new();
         let end = stream.read_to_end(&mut bytes).unwrap_err().kind();
@@ -115,7 +119,11 @@ fn an_endless_body_ends_when_the_client_leaves() {
     let registry = Registry::start(Options::default());
     web(&registry);
     registry.fault(Fault::new("", Action::Endless));
-    let mut stream = open(&registry, &format!("GET {MANIFEST} HTTP/1.1\r\n"), b"");
+    let mut stream = open(
+        &registry,
+        &format!("GET {MANIFEST} HTTP/1.1\r\naccept: {}\r\n", media_type::MANIFEST),
+        b"",
+    );
     let mut bytes = vec![0; 8 << 20];
     stream.read_exact(&mut bytes).unwrap();
     drop(stream);

@@ -51,7 +51,10 @@ fn open(registry: &Registry, head: &str, body: &[u8]) -> TcpStream {
 /// One request on a connection of its own; `headers` are whole lines.
 fn send(registry: &Registry, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Reply {
     let path = path.strip_prefix(&registry.origin()).unwrap_or(path);
-    let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let mut lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    if !headers.iter().any(|line| line.starts_with("accept: ")) {
+        lines += &format!("accept: {}, {};q=0.5\r\n", media_type::INDEX, media_type::MANIFEST);
+    }
     let mut stream = open(registry, &format!("{method} {path} HTTP/1.1\r\n{lines}"), body);
     let mut bytes = Vec::new();
     let result = stream.read_to_end(&mut bytes);
