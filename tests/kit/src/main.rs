@@ -1,1 +1,173 @@
-fn main() {}
+//! `kit serve`: the test kit's servers for peers that are not Rust tests.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use helm_sigstore_kit::sigstore::{Identity, IssuerKind, Options, RekorVersion, Service, Sigstore};
+
+const USAGE: &str = "\
+usage: kit serve [--dir DIR] [--env FILE] [--only SERVICE,…] [--rekor v1|v2|v1,v2] [--no-tsa] [--registry]
+
+Starts a Sigstore on loopback ports, writes its documents, keys and identity tokens into DIR (./kit) and shell
+`export` lines into FILE (DIR/env), prints `ready`, and stays until SIGINT or SIGTERM.
+
+  --only      which services the environment names: oidc, fulcio, ct, rekor-v1, rekor-v2, tsa
+  --rekor     which logs the signing config offers (v1)
+  --no-tsa    offer no timestamp authority
+  --registry  start an OCI registry too
+";
+
+/// The life of the tokens that are written into the directory. `GET KIT_OIDC_URL/token?kind=github` makes fresh ones.
+const TOKEN_SECONDS: i64 = 24 * 3600;
+
+type Failure = Box<dyn std::error::Error>;
+
+struct Arguments {
+    dir: PathBuf,
+    env: Option<PathBuf>,
+    only: Vec<Service>,
+    options: Options,
+    registry: bool,
+}
+
+fn main() -> ExitCode {
+    let result = parse(std::env::args().skip(1)).and_then(|arguments| serve(&arguments));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Failure> {
+    if words.next().as_deref() != Some("serve") {
+        return Err(USAGE.into());
+    }
+    let mut arguments = Arguments {
+        dir: PathBuf::from("kit"),
+        env: None,
+        only: Service::ALL.to_vec(),
+        options: Options::default(),
+        registry: false,
+    };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--dir" => arguments.dir = value()?.into(),
+            "--env" => arguments.env = Some(value()?.into()),
+            "--only" => {
+                arguments.only = list(&value()?, Service::from_name)?;
+            }
+            "--rekor" => {
+                arguments.options.rekor = list(&value()?, |name| match name {
+                    "v1" => Some(RekorVersion::V1),
+                    "v2" => Some(RekorVersion::V2),
+                    _ => None,
+                })?;
+            }
+            "--no-tsa" => arguments.options.tsa = false,
+            "--registry" => arguments.registry = true,
+            _ => return Err(format!("unknown argument {word}\n\n{USAGE}").into()),
+        }
+    }
+    Ok(arguments)
+}
+
+fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Failure> {
+    text.split(',')
+        .map(|name| parse(name).ok_or_else(|| format!("unknown {name}").into()))
+        .collect()
+}
+
+fn serve(arguments: &Arguments) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before `ready`, so that whoever reads it may end us in good order at once.
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let sigstore = Sigstore::try_start(arguments.options.clone())?;
+        let env = prepare(arguments, &sigstore)?;
+        println!("ready: {}", env.display());
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+/// Writes the files and says where the environment is.
+fn prepare(arguments: &Arguments, sigstore: &Sigstore) -> Result<PathBuf, Failure> {
+    std::fs::create_dir_all(&arguments.dir)?;
+    let dir = arguments.dir.canonicalize()?;
+    sigstore.write_files(&dir)?;
+    let mut env = String::new();
+    for service in &arguments.only {
+        export(
+            &mut env,
+            &format!("KIT_{}_URL", variable(service.name())),
+            &sigstore.url(*service),
+        )?;
+    }
+    if arguments.only.contains(&Service::Tsa) {
+        export(&mut env, "KIT_TSA_FULL_URL", &sigstore.tsa_url())?;
+    }
+    let documents = ["trusted_root", "signing_config", "trust_config"];
+    for name in documents {
+        export_path(&mut env, &variable(name), &dir.join(name).with_extension("json"))?;
+    }
+    for (name, file) in [
+        ("CT_PUBLIC_KEY", "ct.pub"),
+        ("REKOR_V1_PUBLIC_KEY", "rekor-v1.pub"),
+        ("REKOR_V2_PUBLIC_KEY", "rekor-v2.pub"),
+        ("FULCIO_CHAIN", "fulcio.pem"),
+        ("TSA_CHAIN", "tsa.pem"),
+    ] {
+        export_path(&mut env, name, &dir.join(file))?;
+    }
+    let identities = [
+        Identity::email("jane@example.com"),
+        Identity::github("acme/charts/.github/workflows/release.yml@refs/heads/main"),
+        Identity::gitlab("acme/charts//.gitlab-ci.yml@refs/heads/main"),
+    ];
+    for identity in identities {
+        let kind: IssuerKind = identity.kind();
+        let subject = identity.subject();
+        let path = dir.join(format!("token-{}", kind.name()));
+        std::fs::write(&path, sigstore.token(&identity.expires_in(TOKEN_SECONDS)))?;
+        let name = variable(kind.name());
+        export_path(&mut env, &format!("TOKEN_{name}"), &path)?;
+        export(&mut env, &format!("KIT_IDENTITY_{name}"), &subject)?;
+        export(&mut env, &format!("KIT_ISSUER_{name}"), &sigstore.issuer_url(kind))?;
+    }
+    for (name, value) in sigstore.github_actions_env() {
+        export(&mut env, &format!("KIT_{name}"), &value)?;
+    }
+    if arguments.registry {
+        // The registry's address goes here once the kit has one to start.
+        return Err("--registry: this kit has no registry yet".into());
+    }
+    let path = arguments.env.clone().unwrap_or_else(|| dir.join("env"));
+    // Complete or not at all: whoever waits for the file may read it at once.
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, env)?;
+    std::fs::rename(&partial, &path)?;
+    Ok(path)
+}
+
+fn variable(name: &str) -> String {
+    name.replace('-', "_").to_uppercase()
+}
+
+fn export_path(env: &mut String, name: &str, path: &Path) -> Result<(), Failure> {
+    let path = path.to_str().ok_or("the directory's path is not UTF-8")?;
+    export(env, &format!("KIT_{name}"), path)
+}
+
+fn export(env: &mut String, name: &str, value: &str) -> Result<(), Failure> {
+    writeln!(env, "export {name}='{}'", value.replace('\'', r"'\''"))?;
+    Ok(())
+}

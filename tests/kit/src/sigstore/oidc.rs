@@ -1,0 +1,255 @@
+//! The identity provider: issuers with discovery and keys, tokens, and GitHub's token endpoint for jobs.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    UnparsedPublicKey,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use serde_json::{Map, Value, json};
+
+use super::clock::wall_seconds;
+use super::error::{Error, Result};
+use super::http::{Call, Reply};
+use super::identity::{Identity, IssuerKind};
+use super::keys::{random, sha256};
+
+/// How far a token's start may lie ahead of the clock.
+const LEEWAY_SECONDS: u64 = 60;
+
+/// The audience that Fulcio asks for.
+const AUDIENCE: &str = "sigstore";
+
+/// The workflow that GitHub's token endpoint speaks for.
+pub(crate) const DEFAULT_WORKFLOW: &str =
+    "acme/charts/.github/workflows/release.yml@refs/heads/main";
+
+/// All issuers; they share one key.
+pub(crate) struct Provider {
+    base_url: String,
+    key: EcdsaKeyPair,
+    key_id: String,
+    request_token: String,
+}
+
+/// Why a token is not accepted; logged nowhere, since the real service does not tell either.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Malformed,
+    UnknownIssuer,
+    WrongSignature,
+    WrongAudience,
+    Expired,
+}
+
+impl Provider {
+    pub(crate) fn new(base_url: String) -> Result<Self> {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+        let digest = sha256(key.public_key().as_ref());
+        let key_id = hex::encode(digest.get(..8).unwrap_or_default());
+        Ok(Self { base_url, key, key_id, request_token: hex::encode(random::<16>()?) })
+    }
+
+    pub(crate) fn issuer(&self, kind: IssuerKind) -> String {
+        format!("{}/{}", self.base_url, kind.name())
+    }
+
+    /// The environment of a GitHub Actions job that may ask for tokens.
+    pub(crate) fn actions_environment(&self) -> Vec<(String, String)> {
+        // The real URL has a query already, and clients append `&audience=` to it.
+        let url = format!("{}/actions/token?api-version=2.0", self.base_url);
+        vec![
+            ("ACTIONS_ID_TOKEN_REQUEST_URL".into(), url),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN".into(), self.request_token.clone()),
+        ]
+    }
+
+    /// A signed token for an identity.
+    pub(crate) fn token(&self, identity: &Identity) -> Result<String> {
+        let now = wall_seconds();
+        let expires = now.saturating_add_signed(identity.expires_in_seconds);
+        let issued = now.min(expires.saturating_sub(600));
+        let mut claims = identity.claims.clone();
+        let own = [
+            ("aud", json!(identity.audience)),
+            ("exp", json!(expires)),
+            ("iat", json!(issued)),
+            ("iss", json!(self.issuer(identity.kind))),
+            ("jti", json!(hex::encode(random::<16>()?))),
+            ("nbf", json!(issued)),
+        ];
+        for (name, value) in own {
+            claims.entry(name).or_insert(value);
+        }
+        let header = json!({"alg": "ES256", "kid": self.key_id, "typ": "JWT"});
+        let content = format!(
+            "{}.{}",
+            BASE64URL.encode(serde_json::to_vec(&header)?),
+            BASE64URL.encode(serde_json::to_vec(&claims)?)
+        );
+        let signature = self.key.sign(&SystemRandom::new(), content.as_bytes())?;
+        Ok(format!("{content}.{}", BASE64URL.encode(signature)))
+    }
+
+    /// The claims of a token that Fulcio may rely on.
+    pub(crate) fn verify(
+        &self,
+        token: &str,
+    ) -> std::result::Result<(IssuerKind, Map<String, Value>), Refused> {
+        let (content, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
+        let (_, payload) = content.split_once('.').ok_or(Refused::Malformed)?;
+        let signature = BASE64URL.decode(signature).map_err(|_| Refused::Malformed)?;
+        let payload = BASE64URL.decode(payload).map_err(|_| Refused::Malformed)?;
+        let claims: Map<String, Value> =
+            serde_json::from_slice(&payload).map_err(|_| Refused::Malformed)?;
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
+        let kind = IssuerKind::ALL
+            .into_iter()
+            .find(|kind| self.issuer(*kind) == text("iss"))
+            .ok_or(Refused::UnknownIssuer)?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key())
+            .verify(content.as_bytes(), &signature)
+            .map_err(|_| Refused::WrongSignature)?;
+        let audience = match claims.get("aud") {
+            Some(Value::String(one)) => one == AUDIENCE,
+            Some(Value::Array(several)) => several.iter().any(|one| one == AUDIENCE),
+            _ => false,
+        };
+        if !audience {
+            return Err(Refused::WrongAudience);
+        }
+        let number = |name: &str| claims.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let now = wall_seconds();
+        if number("exp") <= now || number("nbf") > now + LEEWAY_SECONDS {
+            return Err(Refused::Expired);
+        }
+        Ok((kind, claims))
+    }
+
+    pub(crate) fn answer(&self, call: &Call) -> Reply {
+        let path = call.path.trim_start_matches('/');
+        match (call.method.as_str(), path) {
+            ("GET", "healthz") => return Reply::text(200, "ok"),
+            ("GET", "token") => return self.mint(call),
+            ("GET", "actions/token") => return self.actions_token(call),
+            _ => {}
+        }
+        let (issuer, rest) = path.split_once('/').unwrap_or((path, ""));
+        match (IssuerKind::from_name(issuer), rest) {
+            (Some(kind), ".well-known/openid-configuration") => self.discovery(kind),
+            (Some(_), "jwks") => self.keys(),
+            _ => Reply::text(404, "no such page"),
+        }
+    }
+
+    fn discovery(&self, kind: IssuerKind) -> Reply {
+        let issuer = self.issuer(kind);
+        let document = json!({
+            "issuer": issuer,
+            "authorization_endpoint": format!("{issuer}/auth"),
+            "token_endpoint": format!("{issuer}/token"),
+            "jwks_uri": format!("{issuer}/jwks"),
+            "response_types_supported": ["code", "id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "scopes_supported": ["openid", "email"],
+        });
+        Reply::json(200, &document)
+    }
+
+    fn keys(&self) -> Reply {
+        // An uncompressed point: a marker byte and two coordinates of 32 bytes.
+        let point = self.key.public_key().as_ref();
+        let coordinate = |range| BASE64URL.encode(point.get(range).unwrap_or_default());
+        let document = json!({"keys": [{
+            "alg": "ES256",
+            "crv": "P-256",
+            "kid": self.key_id,
+            "kty": "EC",
+            "use": "sig",
+            "x": coordinate(1..33),
+            "y": coordinate(33..65),
+        }]});
+        Reply::json(200, &document)
+    }
+
+    /// `GET /token?kind=github|gitlab|email[&identity=…][&audience=…][&expires_in=…]`: a token for scripts.
+    fn mint(&self, call: &Call) -> Reply {
+        let identity = call.parameter("identity");
+        let identity = match IssuerKind::from_name(call.parameter("kind").unwrap_or("github")) {
+            Some(IssuerKind::Email) => Identity::email(identity.unwrap_or("jane@example.com")),
+            Some(IssuerKind::GitHub) => Identity::github(identity.unwrap_or(DEFAULT_WORKFLOW)),
+            Some(IssuerKind::GitLab) => {
+                Identity::gitlab(identity.unwrap_or("acme/charts//.gitlab-ci.yml@refs/heads/main"))
+            }
+            None => return Reply::text(400, "kind is github, gitlab or email"),
+        };
+        let expires_in = call.parameter("expires_in").map_or(Ok(600), str::parse);
+        let Ok(expires_in) = expires_in else {
+            return Reply::text(400, "expires_in is a number of seconds");
+        };
+        let audience = call.parameter("audience").unwrap_or(AUDIENCE);
+        match self.token(&identity.with_audience(audience).expires_in(expires_in)) {
+            Ok(token) => Reply::text(200, token),
+            Err(error) => Reply::text(500, error.to_string()),
+        }
+    }
+
+    /// What a GitHub Actions job asks for its token.
+    fn actions_token(&self, call: &Call) -> Reply {
+        if call.bearer() != Some(&self.request_token) {
+            return Reply::json(401, &json!({"message": "unauthorized"}));
+        }
+        let audience = call.parameter("audience").unwrap_or("https://github.com/acme");
+        match self.token(&Identity::github(DEFAULT_WORKFLOW).with_audience(audience)) {
+            Ok(token) => Reply::json(200, &json!({"count": token.len(), "value": token})),
+            Err(error) => Reply::text(500, error.to_string()),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::new(format!("the token is refused: {refused:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider() -> Provider {
+        Provider::new("http://127.0.0.1:1".into()).unwrap()
+    }
+
+    fn identity() -> Identity {
+        Identity::github(DEFAULT_WORKFLOW)
+    }
+
+    #[test]
+    fn its_own_tokens_are_accepted() {
+        let provider = provider();
+        let token = provider.token(&identity()).unwrap();
+        let (kind, claims) = provider.verify(&token).unwrap();
+        assert_eq!(kind, IssuerKind::GitHub);
+        assert_eq!(claims["job_workflow_ref"], DEFAULT_WORKFLOW);
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_token_for_sigstore_now() {
+        let provider = provider();
+        let token = |identity: Identity| provider.token(&identity).unwrap();
+        let other = Provider::new("http://127.0.0.1:1".into()).unwrap();
+        let cases = [
+            ("audience", token(identity().with_audience("other")), Refused::WrongAudience),
+            ("expired", token(identity().expires_in(-1)), Refused::Expired),
+            ("issuer", token(identity().with_claim("iss", json!("x"))), Refused::UnknownIssuer),
+            ("key", other.token(&identity()).unwrap(), Refused::WrongSignature),
+            ("text", "not.a.token".into(), Refused::Malformed),
+        ];
+        for (what, token, expected) in cases {
+            assert_eq!(provider.verify(&token).unwrap_err(), expected, "{what}");
+        }
+    }
+}
