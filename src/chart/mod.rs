@@ -9,6 +9,7 @@ mod digest;
 mod manifest;
 mod reference;
 mod strict;
+pub mod version;
 
 pub use digest::Digest;
 pub use manifest::{
