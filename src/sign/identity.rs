@@ -132,7 +132,7 @@ impl TokenSource {
             Self::Environment(token) | Self::Literal(token) | Self::Stdin(token) => {
                 Token::parse(token)
             }
-            Self::File(path) => Token::parse(&read(path)?),
+            Self::File(path) => read(path).and_then(|text| Token::parse(&text)),
             Self::GitHubActions { url, request_token } => ask_github(net, url, request_token).await,
         }
         .map_err(|error| error.on(self.label()))
