@@ -132,7 +132,7 @@ impl TokenSource {
             Self::Environment(token) | Self::Literal(token) | Self::Stdin(token) => {
                 Token::parse(token)
             }
-            Self::File(path) => Token::parse(&*read(path)?),
+            Self::File(path) => read(path).and_then(|text| Token::parse(&text)),
             Self::GitHubActions { url, request_token } => ask_github(net, url, request_token).await,
         }
         .map_err(|error| error.on(self.label()))
@@ -188,4 +188,160 @@ async fn ask_github(net: &net::Client, url: &Url, request_token: &str) -> Result
     let issued: Issued = serde_json::from_slice(&answer.body)
         .map_err(|_| service.malformed(&url, "its answer holds no token"))?;
     Token::parse(&Zeroizing::new(issued.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::{Class, Reason};
+    use crate::net::testing::{Server, client, reply};
+    use crate::sign::testing::{ISSUER, token};
+
+    fn secret(text: &str) -> Option<Zeroizing<String>> {
+        Some(Zeroizing::new(text.to_owned()))
+    }
+
+    fn in_job(url: &str) -> Offered {
+        Offered {
+            in_github_actions: true,
+            request_url: Some(url.to_owned()),
+            request_token: secret("runner"),
+            ..Offered::default()
+        }
+    }
+
+    #[test]
+    fn the_argument_goes_before_the_environment_before_the_platform() {
+        let mut offered = in_job("https://actions.example/token?v=1");
+        assert_eq!(
+            TokenSource::choose(in_job("https://a.example/")).unwrap().label(),
+            "GitHub Actions"
+        );
+        offered.environment = secret("e");
+        offered.argument = secret("/no/such/file");
+        assert_eq!(TokenSource::choose(offered).unwrap().label(), "/no/such/file");
+        let mut offered = in_job("https://actions.example/");
+        offered.environment = secret("e");
+        assert_eq!(TokenSource::choose(offered).unwrap().label(), "SIGSTORE_ID_TOKEN");
+    }
+
+    #[test]
+    fn says_where_a_token_could_come_from() {
+        let error = TokenSource::choose(Offered::default()).unwrap_err();
+        assert_eq!((error.class, error.reason), (Class::Usage, Reason::BadToken));
+        let hint = error.hint.unwrap();
+        assert!(hint.contains("--identity-token FILE") && hint.contains("SIGSTORE_ID_TOKEN"));
+
+        let offered = Offered { in_github_actions: true, ..Offered::default() };
+        let error = TokenSource::choose(offered).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some(GITHUB_PERMISSION));
+    }
+
+    #[test]
+    fn the_platform_may_not_send_its_secret_over_plain_http() {
+        for url in ["http://actions.example/token", "ftp://actions.example/", "actions"] {
+            let error = TokenSource::choose(in_job(url)).unwrap_err();
+            assert_eq!(error.reason, Reason::BadToken);
+        }
+        TokenSource::choose(in_job("http://127.0.0.1:1/token")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn reads_a_token_from_each_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        std::fs::write(&file, format!("{}\n", token())).unwrap();
+        let path = file.to_str().unwrap();
+        for (offered, label, literal) in [
+            (Offered { argument: secret(path), ..Offered::default() }, path, false),
+            (
+                Offered {
+                    argument: secret("-"),
+                    stdin: Some(Zeroizing::new(token().into_bytes())),
+                    ..Offered::default()
+                },
+                "standard input",
+                false,
+            ),
+            (
+                Offered { argument: secret(&token()), ..Offered::default() },
+                "--identity-token",
+                true,
+            ),
+            (
+                Offered { environment: secret(&token()), ..Offered::default() },
+                "SIGSTORE_ID_TOKEN",
+                false,
+            ),
+        ] {
+            let source = TokenSource::choose(offered).unwrap();
+            assert_eq!((source.label().as_str(), source.is_literal()), (label, literal));
+            assert_eq!(source.resolve(&client()).await.unwrap().issuer(), ISSUER);
+            assert_eq!(format!("{source:?}"), format!("TokenSource({label})"));
+        }
+    }
+
+    #[tokio::test]
+    async fn refuses_files_that_hold_no_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            TokenSource::File(path)
+        };
+        for (source, words) in [
+            (TokenSource::File(dir.path().join("absent")), "cannot open"),
+            (TokenSource::File(dir.path().to_path_buf()), "cannot open"),
+            (file("empty", b" \n"), "is empty"),
+            (file("binary", b"\xff\xfe"), "not text"),
+            (file("long", &vec![b'a'; MAX_TOKEN_BYTES + 2]), "longer than"),
+        ] {
+            let error = source.resolve(&client()).await.unwrap_err();
+            assert!(error.to_string().contains(words), "{error} lacks {words:?}");
+            assert_eq!((error.class, error.object), (Class::Usage, source.label()));
+        }
+        assert!(
+            TokenSource::choose(Offered { argument: secret("-"), ..Offered::default() })
+                .unwrap()
+                .resolve(&client())
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn asks_github_for_the_audience_of_sigstore() {
+        let server = Server::start(|_, _| {
+            reply(200, &[], json!({"count": 1, "value": token()}).to_string())
+        })
+        .await;
+        let url = server.url("/token?api-version=2.0");
+        let source = TokenSource::choose(in_job(url.as_str())).unwrap();
+        assert_eq!(source.resolve(&client()).await.unwrap().issuer(), ISSUER);
+        let [seen] = server.seen().try_into().unwrap();
+        assert_eq!(seen.line(), "GET /token?api-version=2.0&audience=sigstore");
+        assert_eq!(seen.header("authorization"), Some("Bearer runner"));
+    }
+
+    #[tokio::test]
+    async fn says_what_github_did_not_give() {
+        for (status, body, class, reason, words) in [
+            (403, String::new(), Class::Usage, Reason::BadToken, "refused to issue"),
+            (500, String::new(), Class::Undecided, Reason::ServiceUnreachable, "500"),
+            (404, String::new(), Class::Undecided, Reason::ServiceUnreachable, "404"),
+            (200, "{}".to_owned(), Class::Undecided, Reason::Malformed, "holds no token"),
+            (200, json!({"value": "x"}).to_string(), Class::Usage, Reason::BadToken, "three parts"),
+            (200, "9".repeat(200 << 10), Class::Undecided, Reason::LimitReached, "token"),
+        ] {
+            let server = Server::start(move |_, _| reply(status, &[], &body)).await;
+            let source = TokenSource::choose(in_job(server.url("/token?secret").as_str())).unwrap();
+            let error = source.resolve(&client()).await.unwrap_err();
+            assert_eq!((error.class, error.reason), (class, reason), "{error}");
+            assert!(error.to_string().contains(words), "{error} lacks {words:?}");
+            assert!(!format!("{error:?}").contains("runner"));
+            assert!(!format!("{error:?}").contains("secret"));
+        }
+    }
 }

@@ -12,6 +12,8 @@ mod rekor;
 mod service;
 mod services;
 mod signer;
+#[cfg(test)]
+mod testing;
 mod timestamp;
 mod token;
 

@@ -308,3 +308,6 @@ impl Made {
 fn own_fault(cause: String) -> Error {
     Error::refused(Reason::BadSignature, "cannot sign").cause(cause)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,610 @@
+use std::sync::Mutex as StdMutex;
+
+use serde_json::{Value, json};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::error::Class;
+use crate::net::testing::{Reply, Seen, Server, client, reply};
+use crate::sign::services::{Log, RekorVersion};
+use crate::sign::testing::{Answers, IDENTITY, ISSUER, body_v1, body_v2, entry_v2, token};
+
+const STATEMENT: &[u8] = br#"{"_type":"https://in-toto.io/Statement/v1"}"#;
+
+/// A verifier that remembers what it was asked, and says no at one stage if told to.
+#[derive(Default)]
+struct Check {
+    refuses: Option<OwnStage>,
+    asked: StdMutex<Vec<(OwnStage, Bundle, Digest)>>,
+}
+
+impl OwnBundleCheck for Check {
+    fn verify_own(
+        &self,
+        bundle: &Bundle,
+        artifact: &Digest,
+        stage: OwnStage,
+        _: Timestamp,
+    ) -> Result<()> {
+        self.asked.lock().unwrap().push((stage, bundle.clone(), *artifact));
+        if self.refuses == Some(stage) {
+            return Err(Error::refused(Reason::BadSignature, "bad signature"));
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    fn stages(&self) -> Vec<OwnStage> {
+        self.asked.lock().unwrap().iter().map(|(stage, ..)| *stage).collect()
+    }
+}
+
+struct Instance {
+    server: Server,
+    version: RekorVersion,
+    timestamps: bool,
+}
+
+impl Instance {
+    /// An instance that answers as `answers` say, but for what `other` answers itself.
+    async fn start(
+        answers: Answers,
+        other: impl Fn(&Seen, usize) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        let server = Server::start(move |seen, number| {
+            other(seen, number).unwrap_or_else(|| answers.to(seen))
+        })
+        .await;
+        Self { server, version: RekorVersion::V1, timestamps: true }
+    }
+
+    async fn honest() -> Self {
+        Self::start(Answers::default(), |_, _| None).await
+    }
+
+    fn signer(&self) -> Signer {
+        self.signer_with(TokenSource::Environment(Zeroizing::new(token())))
+    }
+
+    fn signer_with(&self, source: TokenSource) -> Signer {
+        let services = Services {
+            fulcio: self.server.url("/"),
+            log: Log { url: self.server.url(""), version: self.version },
+            timestamp: self.timestamps.then(|| self.server.url("/api/v1/timestamp")),
+        };
+        Signer::new(client(), services, source, Token::parse(&token()).unwrap())
+    }
+
+    async fn sign(&self) -> Result<Signed> {
+        self.signer().sign(statement(), &Check::default()).await
+    }
+
+    /// The paths that were asked, in order.
+    fn paths(&self) -> Vec<String> {
+        self.server.seen().iter().map(|seen| seen.path().to_owned()).collect()
+    }
+
+    fn asked_log(&self) -> bool {
+        self.paths().iter().any(|path| path.contains("/log/"))
+    }
+}
+
+fn artifact() -> Digest {
+    Digest::of(b"chart")
+}
+
+fn statement() -> Content<'static> {
+    Content::Statement { payload: STATEMENT, artifact: artifact() }
+}
+
+fn answers(change: impl FnOnce(&mut Answers)) -> Answers {
+    let mut answers = Answers::default();
+    change(&mut answers);
+    answers
+}
+
+#[track_caller]
+fn assert_error(error: &Error, class: Class, reason: Reason, words: &str) {
+    assert_eq!((error.class, error.reason), (class, reason), "{error}");
+    assert!(error.to_string().contains(words), "{error} lacks {words:?}");
+    for part in token().split('.') {
+        assert!(!format!("{error:?}").contains(part), "{error} shows the token");
+    }
+}
+
+#[tokio::test]
+async fn logs_only_what_was_stamped_and_judged() {
+    let instance = Instance::honest().await;
+    let check = Check::default();
+    let signed = instance.signer().sign(statement(), &check).await.unwrap();
+    assert_eq!(
+        instance.paths(),
+        ["/api/v2/signingCert", "/api/v1/timestamp", "/api/v1/log/entries"]
+    );
+    assert_eq!(check.stages(), [OwnStage::BeforeLog, OwnStage::Complete]);
+    for (stage, bundle, digest) in check.asked.lock().unwrap().iter() {
+        let material = &bundle.verification_material;
+        assert_eq!(*digest, artifact());
+        assert_eq!(material.timestamp_verification_data.rfc3161_timestamps.len(), 1);
+        assert_eq!(material.tlog_entries.len(), usize::from(*stage == OwnStage::Complete));
+    }
+    assert_eq!(signed.certificate.identity(), Some(IDENTITY));
+    assert_eq!(signed.certificate.issuer(), Some(ISSUER));
+    assert_eq!(signed.certificate.chain().len(), 1);
+}
+
+#[tokio::test]
+async fn writes_zero_values_and_one_certificate() {
+    for version in [RekorVersion::V1, RekorVersion::V2] {
+        let mut instance = Instance::honest().await;
+        instance.version = version;
+        let signed = instance.sign().await.unwrap();
+        let json: Value = serde_json::from_slice(&signed.json).unwrap();
+        assert_eq!(json["mediaType"], "application/vnd.dev.sigstore.bundle.v0.3+json");
+        let material = &json["verificationMaterial"];
+        assert!(material["certificate"]["rawBytes"].is_string());
+        assert!(material.get("x509CertificateChain").is_none());
+        let entry = &material["tlogEntries"][0];
+        assert_eq!(entry["logIndex"], "0");
+        assert_eq!(entry["inclusionProof"]["logIndex"], "0");
+        assert_eq!(entry["inclusionProof"]["hashes"], json!([]));
+        assert_eq!(entry["inclusionPromise"].is_object(), version == RekorVersion::V1);
+        let envelope = &json["dsseEnvelope"];
+        assert_eq!(envelope["payloadType"], "application/vnd.in-toto+json");
+        assert_eq!(envelope["signatures"].as_array().unwrap().len(), 1);
+        let again = Bundle::from_json(std::str::from_utf8(&signed.json).unwrap()).unwrap();
+        assert_eq!(again, signed.bundle);
+    }
+}
+
+#[tokio::test]
+async fn the_signature_is_over_the_pae_and_the_stamp_over_the_signature() {
+    let instance = Instance::honest().await;
+    let signed = instance.sign().await.unwrap();
+    let sigstore_types::SignatureContent::DsseEnvelope(envelope) = &signed.bundle.content else {
+        panic!("no envelope");
+    };
+    assert_eq!(envelope.payload.as_bytes(), STATEMENT);
+    let info = sigstore_crypto::parse_certificate_info(signed.certificate.der()).unwrap();
+    sigstore_crypto::verify_signature(
+        &info.public_key,
+        &envelope.pae(),
+        &envelope.signature.sig,
+        sigstore_crypto::SigningScheme::EcdsaP256Sha256,
+    )
+    .unwrap();
+    let query = &instance.server.seen()[1];
+    assert_eq!(query.header("content-type"), Some("application/timestamp-query"));
+    let hash = Digest::of(envelope.signature.sig.as_bytes()).bytes();
+    assert!(query.body.windows(32).any(|window| window == hash));
+}
+
+#[tokio::test]
+async fn signs_a_plain_message_for_both_generations() {
+    for version in [RekorVersion::V1, RekorVersion::V2] {
+        let mut instance = Instance::honest().await;
+        instance.version = version;
+        let check = Check::default();
+        let content = Content::Message { artifact: artifact() };
+        let signed = instance.signer().sign(content, &check).await.unwrap();
+        let json: Value = serde_json::from_slice(&signed.json).unwrap();
+        assert_eq!(json["messageSignature"]["messageDigest"]["algorithm"], "SHA2_256");
+        let request: Value = serde_json::from_slice(&instance.server.seen()[2].body).unwrap();
+        match version {
+            RekorVersion::V1 => assert_eq!(request["kind"], "hashedrekord"),
+            RekorVersion::V2 => assert!(request["hashedRekordRequestV002"].is_object()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_certificate_signs_several_statements() {
+    let instance = Instance::honest().await;
+    let (signer, check) = (instance.signer(), Check::default());
+    let (first, second) = tokio::join!(
+        signer.sign(statement(), &check),
+        signer.sign(Content::Statement { payload: b"{}", artifact: artifact() }, &check)
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first.certificate.der(), second.certificate.der());
+    assert_eq!(signer.certificate().await.unwrap().der(), first.certificate.der());
+    let certified = instance.paths().iter().filter(|path| path.ends_with("/signingCert")).count();
+    assert_eq!((certified, instance.paths().len()), (1, 5));
+}
+
+#[tokio::test]
+async fn renews_a_certificate_that_nears_its_end() {
+    let instance = Instance::start(answers(|a| a.ends = 59), |_, _| None).await;
+    let signer = instance.signer();
+    let first = signer.certificate().await.unwrap();
+    assert_ne!(signer.certificate().await.unwrap().der(), first.der());
+}
+
+#[tokio::test]
+async fn a_renewed_token_must_be_of_the_same_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, token()).unwrap();
+    let instance = Instance::start(answers(|a| a.ends = 59), |_, _| None).await;
+    let signer = instance.signer_with(TokenSource::File(file.clone()));
+    signer.certificate().await.unwrap();
+    signer.certificate().await.unwrap();
+    let other =
+        crate::sign::token::tests::jwt(&json!({"iss": ISSUER, "email": "mallory@acme.example",
+        "aud": "sigstore", "exp": Timestamp::now().as_second() + 600}));
+    std::fs::write(&file, other).unwrap();
+    let error = signer.certificate().await.unwrap_err();
+    assert_error(&error, Class::Usage, Reason::BadToken, "identity changed");
+}
+
+#[tokio::test]
+async fn an_expired_token_is_not_sent() {
+    let instance = Instance::honest().await;
+    let mut signer = instance.signer();
+    signer.clock = Box::new(|| Timestamp::now() + SignedDuration::from_secs(601));
+    let error = signer.sign(statement(), &Check::default()).await.unwrap_err();
+    assert_error(&error, Class::Usage, Reason::BadToken, "has expired");
+    assert!(instance.paths().is_empty());
+}
+
+#[tokio::test]
+async fn signs_nothing_with_a_certificate_that_was_not_asked_for() {
+    for (answers, reason, words) in [
+        (answers(|a| a.other_key = true), Reason::BadSignature, "another key"),
+        (
+            answers(|a| a.identity = "mallory@acme.example".to_owned()),
+            Reason::WrongSigner,
+            "found mallory@acme.example",
+        ),
+        (
+            answers(|a| a.issuer = "https://other.example".to_owned()),
+            Reason::WrongSigner,
+            "issuer https://other.example",
+        ),
+        (
+            answers(|a| a.usage = const_oid::db::rfc5280::ID_KP_TIME_STAMPING),
+            Reason::BadSignature,
+            "not for signing code",
+        ),
+    ] {
+        let instance = Instance::start(answers, |_, _| None).await;
+        let error = instance.sign().await.unwrap_err();
+        assert_error(&error, Class::Refused, reason, words);
+        assert_eq!(instance.paths(), ["/api/v2/signingCert"]);
+    }
+}
+
+#[tokio::test]
+async fn says_how_far_the_clock_is_behind() {
+    let instance = Instance::start(answers(|a| a.begins = 90), |_, _| None).await;
+    let error = instance.sign().await.unwrap_err();
+    assert_error(&error, Class::Undecided, Reason::ClockBehind, "clock is ");
+    assert!(error.to_string().contains(" s behind"));
+    assert_eq!(instance.paths(), ["/api/v2/signingCert"]);
+
+    let instance = Instance::start(answers(|a| a.ahead = 90), |_, _| None).await;
+    let error = instance.sign().await.unwrap_err();
+    assert_error(&error, Class::Undecided, Reason::ClockBehind, "clock is ");
+    assert!(!instance.asked_log());
+
+    let instance =
+        Instance::start(answers(|a| (a.begins, a.ends) = (-700, -100)), |_, _| None).await;
+    let error = instance.sign().await.unwrap_err();
+    assert_error(&error, Class::Undecided, Reason::Malformed, "before our clock");
+}
+
+#[tokio::test]
+async fn waits_for_a_clock_that_is_a_little_behind() {
+    let instance = Instance::start(answers(|a| a.begins = 2), |_, _| None).await;
+    let started = Timestamp::now();
+    let signed = instance.sign().await.unwrap();
+    assert!(Timestamp::now() >= signed.certificate.not_before());
+    assert!(Timestamp::now().duration_since(started) < SignedDuration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_run_waits_for_a_minute_in_all() {
+    let instance = Instance::honest().await;
+    let signer = instance.signer();
+    *signer.waited.lock().await = SignedDuration::from_secs(60);
+    let error =
+        signer.wait_until(Timestamp::now() + SignedDuration::from_secs(1)).await.unwrap_err();
+    assert_error(&error, Class::Undecided, Reason::ClockBehind, "1 s behind");
+}
+
+#[tokio::test]
+async fn a_bundle_that_fails_its_check_is_never_logged() {
+    let instance = Instance::honest().await;
+    let check = Check { refuses: Some(OwnStage::BeforeLog), ..Check::default() };
+    let error = instance.signer().sign(statement(), &check).await.unwrap_err();
+    assert_error(&error, Class::Refused, Reason::BadSignature, "bad signature");
+    assert!(!instance.asked_log());
+
+    let check = Check { refuses: Some(OwnStage::Complete), ..Check::default() };
+    instance.signer().sign(statement(), &check).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn does_without_a_timestamp_authority() {
+    let mut instance = Instance::honest().await;
+    instance.timestamps = false;
+    let check = Check::default();
+    instance.signer().sign(statement(), &check).await.unwrap();
+    assert_eq!(check.stages(), [OwnStage::Complete]);
+    assert_eq!(instance.paths(), ["/api/v2/signingCert", "/api/v1/log/entries"]);
+}
+
+#[tokio::test]
+async fn refuses_timestamps_that_answer_something_else() {
+    for (answers, words) in [
+        (answers(|a| a.nonce = Some(5)), "the nonce differs"),
+        (answers(|a| a.imprint = Some(5)), "for another signature"),
+        (answers(|a| a.status = 2), "did not grant"),
+    ] {
+        let instance = Instance::start(answers, |_, _| None).await;
+        let error = instance.sign().await.unwrap_err();
+        assert_error(&error, Class::Undecided, Reason::Malformed, words);
+        assert!(error.to_string().starts_with("cannot get a timestamp"));
+        assert!(!instance.asked_log());
+    }
+}
+
+/// Answers `reply` to whoever asks for a path with this end, always.
+fn at(
+    end: &'static str,
+    answer: impl Fn() -> Reply + Send + Sync + 'static,
+) -> impl Fn(&Seen, usize) -> Option<Reply> + Send + Sync {
+    move |seen, _| seen.path().ends_with(end).then(&answer)
+}
+
+#[tokio::test]
+async fn names_the_service_that_does_not_serve() {
+    for (end, what) in [
+        ("signingCert", "cannot get a certificate"),
+        ("timestamp", "cannot get a timestamp"),
+        ("entries", "cannot log the signature"),
+    ] {
+        for (answer, reason, words) in [
+            (500, Reason::ServiceUnreachable, "500"),
+            (429, Reason::ServiceUnreachable, "retry after 100 s"),
+            (404, Reason::ServiceUnreachable, "no such thing"),
+        ] {
+            let instance = Instance::start(
+                Answers::default(),
+                at(end, move || {
+                    reply(answer, &[("Retry-After", "100")], r#"{"message":"no such\n thing"}"#)
+                }),
+            )
+            .await;
+            let error = instance.sign().await.unwrap_err();
+            assert_error(&error, Class::Undecided, reason, words);
+            assert_eq!(error.what, what);
+        }
+        let instance = Instance::start(Answers::default(), at(end, || Reply::Close)).await;
+        let error = instance.sign().await.unwrap_err();
+        assert_error(&error, Class::Undecided, Reason::ServiceUnreachable, what);
+
+        let instance = Instance::start(
+            Answers::default(),
+            at(end, || Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())),
+        )
+        .await;
+        let error = instance.sign().await.unwrap_err();
+        assert_error(&error, Class::Undecided, Reason::LimitReached, what);
+
+        for body in ["", "{}", "[]", "null", "0", "\u{0}"] {
+            let instance =
+                Instance::start(Answers::default(), at(end, move || reply(200, &[], body))).await;
+            let error = instance.sign().await.unwrap_err();
+            assert_error(&error, Class::Undecided, Reason::Malformed, what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn asks_again_after_a_passing_failure() {
+    for end in ["signingCert", "timestamp", "entries"] {
+        let failed = StdMutex::new(0);
+        let instance = Instance::start(Answers::default(), move |seen, _| {
+            let mut failed = failed.lock().unwrap();
+            (seen.path().ends_with(end) && *failed < 2).then(|| {
+                *failed += 1;
+                if *failed == 1 { reply(503, &[], "") } else { Reply::Close }
+            })
+        })
+        .await;
+        instance.sign().await.unwrap();
+        assert_eq!(instance.paths().len(), 5, "{end}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_is_a_usage_error_in_the_words_of_the_authority() {
+    for status in [400, 401, 403] {
+        let instance = Instance::start(
+            Answers::default(),
+            at("signingCert", move || {
+                reply(status, &[], r#"{"code":16,"message":"email not verified"}"#)
+            }),
+        )
+        .await;
+        let error = instance.sign().await.unwrap_err();
+        assert_error(&error, Class::Usage, Reason::BadToken, "email not verified");
+        assert_eq!(instance.paths().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn never_shows_a_token_that_a_service_repeats() {
+    let instance = Instance::start(Answers::default(), |seen, _| {
+        let request: Value = serde_json::from_slice(&seen.body).unwrap();
+        let token = request["credentials"]["oidcIdentityToken"].as_str().unwrap();
+        Some(reply(400, &[], format!("bad token {token}")))
+    })
+    .await;
+    let error = instance.sign().await.unwrap_err();
+    assert_error(&error, Class::Usage, Reason::BadToken, ": 400");
+}
+
+#[tokio::test]
+async fn refuses_a_detached_sct() {
+    let detached = json!({"signedCertificateDetachedSct":
+        {"chain": {"certificates": []}, "signedCertificateTimestamp": ""}});
+    let instance = Instance::start(
+        Answers::default(),
+        at("signingCert", move || reply(200, &[], detached.to_string())),
+    )
+    .await;
+    let error = instance.sign().await.unwrap_err();
+    assert_error(&error, Class::Undecided, Reason::Malformed, "detached SCT");
+}
+
+#[tokio::test]
+async fn tokens_do_not_follow_redirects_to_another_origin() {
+    let other = Server::start(|_, _| reply(200, &[], "")).await;
+    let target = other.url("/api/v2/signingCert").to_string();
+    let instance = Instance::start(
+        Answers::default(),
+        at("signingCert", move || reply(307, &[("Location", &target)], "")),
+    )
+    .await;
+    let error = instance.sign().await.unwrap_err();
+    assert_error(&error, Class::Undecided, Reason::ServiceUnreachable, "307");
+    assert!(other.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_entry_that_the_log_has_already_counts_if_it_is_ours() {
+    let instance = Instance::start(Answers::default(), |seen, _| {
+        static BODY: StdMutex<Option<Value>> = StdMutex::new(None);
+        match (seen.method.as_str(), seen.path()) {
+            ("POST", "/api/v1/log/entries") => {
+                let request: Value = serde_json::from_slice(&seen.body).unwrap();
+                *BODY.lock().unwrap() = Some(body_v1(&request));
+                Some(reply(409, &[("Location", "/api/v1/log/entries/24296fb2")], ""))
+            }
+            ("GET", "/api/v1/log/entries/24296fb2") => {
+                let body = BODY.lock().unwrap().take().unwrap();
+                Some(reply(200, &[], Answers::default().entry_v1(&body).to_string()))
+            }
+            _ => None,
+        }
+    })
+    .await;
+    let signed = instance.sign().await.unwrap();
+    assert_eq!(signed.bundle.verification_material.tlog_entries.len(), 1);
+    assert_eq!(instance.paths().len(), 4);
+}
+
+#[tokio::test]
+async fn an_existing_entry_of_somebody_else_does_not_count() {
+    let elsewhere = Server::start(|_, _| reply(200, &[], "{}")).await;
+    let there = elsewhere.url("/api/v1/log/entries/1").to_string();
+    // Whose entry: that of a whole other run.
+    let theirs = Instance::honest().await;
+    theirs.sign().await.unwrap();
+    let request: Value = serde_json::from_slice(&theirs.server.seen()[2].body).unwrap();
+    let theirs = Answers::default().entry_v1(&body_v1(&request)).to_string();
+    for (location, words) in [
+        (Some("/api/v1/log/entries/1"), "entry is not ours"),
+        (Some(there.as_str()), "does not say where"),
+        (Some("http://"), "does not say where"),
+        (None, "does not say where"),
+    ] {
+        let (location, theirs) = (location.map(str::to_owned), theirs.clone());
+        let instance = Instance::start(Answers::default(), move |seen, _| {
+            if seen.method == "GET" {
+                return Some(reply(200, &[], &theirs));
+            }
+            seen.path().ends_with("entries").then(|| match &location {
+                Some(location) => reply(409, &[("Location", location)], ""),
+                None => reply(409, &[], ""),
+            })
+        })
+        .await;
+        let error = instance.sign().await.unwrap_err();
+        assert_error(&error, Class::Undecided, Reason::Malformed, words);
+    }
+    assert!(elsewhere.seen().is_empty());
+}
+
+/// Changes the value at a JSON pointer.
+fn bend(value: &mut Value, pointer: &str, to: Value) {
+    *value.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = to;
+}
+
+#[tokio::test]
+async fn refuses_entries_of_the_first_generation_that_are_not_about_our_signature() {
+    for (pointer, to) in [
+        ("/kind", json!("hashedrekord")),
+        ("/apiVersion", json!("0.0.2")),
+        ("/spec/payloadHash/value", json!("00".repeat(32))),
+        ("/spec/payloadHash/algorithm", json!("sha512")),
+        ("/spec/signatures", json!([])),
+        ("/spec/signatures/0/signature", json!("AAAA")),
+        ("/spec/signatures/0/verifier", json!("AAAA")),
+    ] {
+        let instance = Instance::start(Answers::default(), move |seen, _| {
+            seen.path().ends_with("entries").then(|| {
+                let mut body = body_v1(&serde_json::from_slice(&seen.body).unwrap());
+                bend(&mut body, pointer, to.clone());
+                reply(201, &[], Answers::default().entry_v1(&body).to_string())
+            })
+        })
+        .await;
+        let error = instance.sign().await.unwrap_err();
+        assert_error(&error, Class::Undecided, Reason::Malformed, "cannot log the signature");
+    }
+}
+
+#[tokio::test]
+async fn refuses_entries_of_the_second_generation_that_are_not_about_our_signature() {
+    let data = "/spec/hashedRekordV002/data";
+    let signature = "/spec/hashedRekordV002/signature";
+    for (pointer, to) in [
+        ("/kind".to_owned(), json!("dsse")),
+        ("/apiVersion".to_owned(), json!("0.0.1")),
+        (format!("{data}/digest"), json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")),
+        (format!("{data}/algorithm"), json!("SHA2_512")),
+        (format!("{signature}/content"), json!("AAAA")),
+        (format!("{signature}/verifier/x509Certificate/rawBytes"), json!("AAAA")),
+    ] {
+        let mut instance = Instance::start(Answers::default(), move |seen, _| {
+            seen.path().ends_with("entries").then(|| {
+                let mut body = body_v2(&serde_json::from_slice(&seen.body).unwrap());
+                bend(&mut body, &pointer, to.clone());
+                reply(201, &[], entry_v2(&body).to_string())
+            })
+        })
+        .await;
+        instance.version = RekorVersion::V2;
+        let error = instance.sign().await.unwrap_err();
+        assert_error(&error, Class::Undecided, Reason::Malformed, "cannot log the signature");
+    }
+}
+
+#[tokio::test]
+async fn gives_up_on_a_service_when_the_certificate_runs_out() {
+    let instance = Instance::start(
+        answers(|a| a.ends = 2),
+        at("timestamp", || Reply::Hang(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec())),
+    )
+    .await;
+    let mut signer = instance.signer();
+    signer.net = crate::net::testing::client_with(|options| {
+        options.idle_timeout = Duration::from_secs(30);
+    });
+    let error = signer.sign(statement(), &Check::default()).await.unwrap_err();
+    assert_error(&error, Class::Undecided, Reason::ServiceUnreachable, "certificate runs out");
+}
+
+#[tokio::test]
+async fn keeps_the_paths_of_services_behind_a_prefix() {
+    let url = Url::parse("https://sigstore.acme.example/fulcio/?x#y").unwrap();
+    assert_eq!(
+        crate::sign::service::join(&url, "api/v2/signingCert").as_str(),
+        "https://sigstore.acme.example/fulcio/api/v2/signingCert"
+    );
+}
