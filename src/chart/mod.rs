@@ -6,7 +6,9 @@
 //! the bytes are refused.
 
 mod digest;
+mod archive;
 mod manifest;
+mod metadata;
 mod reference;
 mod strict;
 pub mod version;
@@ -16,6 +18,8 @@ pub use manifest::{
     CHART_LAYER, CHART_LAYER_LEGACY, CONFIG, ChartManifest, Descriptor, INDEX, MANIFEST,
     MAX_MANIFEST_BYTES, Manifest, PROV_LAYER,
 };
+pub use archive::Archive;
+pub use metadata::{ChartMetadata, MAX_METADATA_BYTES};
 pub use reference::{Argument, ChartReference, PathKind, RepositoryPrefix};
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ use crate::sign::{Offered, Services, Signer, Token, TokenSource};
 use crate::trust;
 use crate::verify::Verifier;
 
+/// Referrers that are read back at most after a signature was attached.
+const MAX_REFERRERS: usize = 100_000;
+
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let objects = objects(&arguments)?;
     if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
@@ -31,7 +34,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         Services::select(&config, arguments.rekor_version, context.world.now())?;
     let source = token_source(&arguments, context)?;
     let mut weakened = Vec::new();
-    let registry = setup::registry(&arguments.registry, context, &mut weakened)?;
+    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS, &mut weakened)?;
     let client = net::Client::new(net::Options::default())?;
 
     let timeout = arguments.common.timeout;

@@ -15,7 +15,9 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let source = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let objects = objects(&arguments)?;
     let mut weakened = Vec::new();
-    let registry = setup::registry(&arguments.registry, context, &mut weakened)?;
+    let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
+    let registry =
+        setup::registry(&arguments.registry, context, max_candidates, &mut weakened)?;
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
@@ -26,7 +28,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             MatchArg::ChartLayer => Match::ChartLayer,
         },
         limits: Limits {
-            candidates: usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX),
+            candidates: max_candidates,
             bytes: arguments.max_candidate_bytes,
             time: arguments.max_candidate_time,
         },

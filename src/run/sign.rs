@@ -9,7 +9,8 @@ use super::report::{
 };
 use super::resolve::{ChartName, Resolved, resolve};
 use super::verify::{describe, read_chart};
-use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, TagMeaning};
+use crate::chart::version::TagMeaning;
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, Signer};
@@ -110,7 +111,7 @@ impl SignRun {
         };
         outcome.attached = Some(vec![Attached { place, digest: digest.to_string() }]);
         outcome.digest_ref = Some(resolved.pinned());
-        outcome.signatures = vec![report(&resolved, place, &digest, &signed.verified)];
+        outcome.signatures = vec![report(&resolved, place, &digest, &signed.judged)];
         Ok(())
     }
 

@@ -9,7 +9,8 @@ use super::World;
 use super::findings::{Findings, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, TagMeaning};
+use crate::chart::version::TagMeaning;
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
@@ -205,7 +206,7 @@ impl VerifyRun {
         findings: &mut Findings<'_>,
     ) {
         let (repository, subject) = (&resolved.repository, &resolved.manifest.digest);
-        let referrers = Referrers::new(repository, *subject, self.limits.candidates);
+        let referrers = Referrers::new(repository, *subject);
         self.ask(&referrers, Place::Referrers, question, findings).await;
         if findings.accepted() {
             return;

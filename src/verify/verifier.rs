@@ -294,7 +294,7 @@ impl Verifier {
         let result = match artifact {
             Artifact::Bytes(bytes) => verifier.verify(bytes, inner, policy),
             Artifact::Digest(digest) => {
-                let hash = sigstore_types::Sha256Hash::new(*digest.bytes());
+                let hash = sigstore_types::Sha256Hash::new(digest.bytes());
                 verifier.verify(hash, inner, policy)
             }
         };
