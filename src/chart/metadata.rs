@@ -90,8 +90,8 @@ pub(super) fn check_requirements(bytes: &[u8]) -> Result<()> {
         return Ok(());
     }
     yaml::<TopKeys>(text).map_err(&bad)?;
-    let found: Requirements = yaml(text).map_err(&bad)?;
-    match found.api_version.or(found.name).or(found.version) {
+    let found: Option<Requirements> = yaml(text).map_err(&bad)?;
+    match found.and_then(|found| found.api_version.or(found.name).or(found.version)) {
         None => Ok(()),
         Some(_) => Err(bad("it would change the name, version or apiVersion of Chart.yaml".into())),
     }

@@ -74,7 +74,7 @@ impl SignRun {
         };
         describe(&resolved, outcome);
         outcome.chart =
-            Some(Chart { name: archive.name.clone(), version: archive.version.clone() });
+            Some(Chart { name: archive.metadata.name.clone(), version: archive.metadata.version.clone() });
         check_chart(&resolved, &archive)
             .and(check_config(&resolved, &archive).await)
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
@@ -83,8 +83,8 @@ impl SignRun {
         prove_write_access(&resolved.repository).await?;
 
         let statement = Statement::of_chart(
-            &archive.name,
-            &archive.version,
+            archive.name(),
+            archive.version(),
             Some((&resolved.manifest.digest, &resolved.manifest.media_type)),
             &resolved.manifest.chart.digest,
             resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
@@ -97,7 +97,7 @@ impl SignRun {
 
         // Written before it is attached: what is public cannot be made again, only attached again.
         if let Some(target) = &object.bundle_out {
-            let name = format!("{}-{}.tgz", archive.name, archive.version);
+            let name = format!("{}-{}.tgz", archive.name(), archive.version());
             let path = write_bundle(target, &name, &signed.json)?;
             outcome.bundle_file = Some(path.display().to_string());
         }
@@ -141,7 +141,7 @@ impl SignRun {
                 .cause("name and version of a file come from its Chart.yaml"));
         }
         let archive = read_chart(path)?;
-        let reference = prefix.chart(&archive.name, &archive.version)?;
+        let reference = prefix.chart(archive.name(), archive.version())?;
         let resolved = self.resolve(&reference, None, None).await.map_err(|error| {
             error.hint(format!("helm push {} {}", path.display(), prefix.typed))
         })?;
@@ -168,19 +168,19 @@ impl SignRun {
 
 /// Whether Chart.yaml says what was asked for, and what the manifest's annotations say.
 fn check_chart(resolved: &Resolved, archive: &Archive) -> Result<()> {
-    same("name", Reason::WrongChart, &resolved.name, "asked for", &archive.name)?;
-    if !resolved.version.admits(&archive.version) {
+    same("name", Reason::WrongChart, &resolved.name, "asked for", archive.name())?;
+    if !resolved.version.admits(archive.version()) {
         let expected = format!("{}  (asked for)", resolved.version);
         return Err(Error::refused(Reason::WrongVersion, "version does not match")
-            .expected_found(expected, format!("{}  (Chart.yaml)", archive.version)));
+            .expected_found(expected, format!("{}  (Chart.yaml)", archive.version())));
     }
     debug_assert!(TagMeaning::NotChecked.admits("anything"));
     let annotations = &resolved.manifest.annotations;
     if let Some(title) = annotations.get(TITLE_ANNOTATION) {
-        same("name", Reason::WrongChart, title, "annotation", &archive.name)?;
+        same("name", Reason::WrongChart, title, "annotation", archive.name())?;
     }
     if let Some(version) = annotations.get(VERSION_ANNOTATION) {
-        same("version", Reason::WrongVersion, version, "annotation", &archive.version)?;
+        same("version", Reason::WrongVersion, version, "annotation", archive.version())?;
     }
     Ok(())
 }
@@ -188,8 +188,8 @@ fn check_chart(resolved: &Resolved, archive: &Archive) -> Result<()> {
 /// Whether the config blob, which Helm shows without reading the chart, says the same.
 async fn check_config(resolved: &Resolved, archive: &Archive) -> Result<()> {
     let config = resolved.config().await?;
-    same("name", Reason::WrongChart, &config.name, "config", &archive.name)?;
-    same("version", Reason::WrongVersion, &config.version, "config", &archive.version)
+    same("name", Reason::WrongChart, &config.name, "config", archive.name())?;
+    same("version", Reason::WrongVersion, &config.version, "config", archive.version())
 }
 
 fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -> Result<()> {

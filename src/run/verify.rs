@@ -156,7 +156,7 @@ impl VerifyRun {
         let archive = read_chart(path)?;
         let digest = archive.digest;
         let named =
-            NamedVersion { name: archive.name.clone(), version: archive.version.clone() };
+            NamedVersion { name: archive.metadata.name.clone(), version: archive.metadata.version.clone() };
         outcome.chart =
             Some(Chart { name: named.name.clone(), version: named.version.clone() });
         outcome.chart_digest = Some(digest.to_string());
