@@ -50,14 +50,19 @@ pub(super) fn registry(
         }
         Some(Zeroizing::new(text.to_owned()))
     } else {
-        if arguments.password.is_some() && context.environment.value("HELM_SIGSTORE_PASSWORD").is_none()
+        if arguments.password.is_some()
+            && context.environment.value("HELM_SIGSTORE_PASSWORD").is_none()
         {
-            context.world.warn("a password in the arguments can be seen by others: use --password-stdin");
+            context
+                .world
+                .warn("a password in the arguments can be seen by others: use --password-stdin");
         }
         arguments.password.clone().map(Zeroizing::new)
     };
     let given = match (&arguments.username, password) {
-        (Some(username), Some(password)) => Some((username.clone(), Secret::new(password.as_str()))),
+        (Some(username), Some(password)) => {
+            Some((username.clone(), Secret::new(password.as_str())))
+        }
         (Some(_), None) => {
             return Err(Error::usage("--username without a password").hint("--password-stdin"));
         }
@@ -85,11 +90,11 @@ pub(super) fn registry(
         insecure_skip_tls_verify: arguments.insecure_skip_tls_verify,
         ..net::Options::default()
     })?;
-    Ok(Registry::new(client, credentials, Settings {
-        plain_http: arguments.plain_http,
-        max_referrers,
-        ..Settings::default()
-    }))
+    Ok(Registry::new(
+        client,
+        credentials,
+        Settings { plain_http: arguments.plain_http, max_referrers, ..Settings::default() },
+    ))
 }
 
 fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {
@@ -125,7 +130,9 @@ pub(super) fn bundle_out(target: Option<&str>, count: usize) -> Result<Option<Pa
     let Some(target) = target else { return Ok(None) };
     let path = PathBuf::from(target);
     if count > 1 && !path.is_dir() {
-        return Err(Error::usage("several bundles need a directory").on(format!("--bundle-out {target}")));
+        return Err(
+            Error::usage("several bundles need a directory").on(format!("--bundle-out {target}"))
+        );
     }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

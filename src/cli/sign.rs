@@ -25,13 +25,13 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     let root = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let config = arguments.signing_config.as_deref().map(trust::Source::parse);
     if root.is_some() != config.is_some() {
-        return Err(Error::usage("--trusted-root and --signing-config belong together")
-            .cause("a signature is verified before it is attached, with the root of its instance"));
+        return Err(Error::usage("--trusted-root and --signing-config belong together").cause(
+            "a signature is verified before it is attached, with the root of its instance",
+        ));
     }
     let config = trust::signing_config(config.as_ref())?;
     let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
-    let services =
-        Services::select(&config, arguments.rekor_version, context.world.now())?;
+    let services = Services::select(&config, arguments.rekor_version, context.world.now())?;
     let source = token_source(&arguments, context)?;
     let mut weakened = Vec::new();
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS, &mut weakened)?;

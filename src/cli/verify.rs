@@ -16,8 +16,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let objects = objects(&arguments)?;
     let mut weakened = Vec::new();
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
-    let registry =
-        setup::registry(&arguments.registry, context, max_candidates, &mut weakened)?;
+    let registry = setup::registry(&arguments.registry, context, max_candidates, &mut weakened)?;
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
@@ -70,9 +69,7 @@ pub(super) fn time_out<T>(
     }));
 }
 
-fn objects(
-    arguments: &VerifyArgs,
-) -> Result<Vec<Result<VerifyObject, (String, Error)>>> {
+fn objects(arguments: &VerifyArgs) -> Result<Vec<Result<VerifyObject, (String, Error)>>> {
     let count = arguments.charts.len();
     let chart = setup::chart_name(&arguments.chart)?;
     let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
@@ -108,13 +105,12 @@ fn objects(
 }
 
 fn policy(arguments: &VerifyArgs) -> Result<Policy> {
-    let matcher = |exact: &Option<String>, pattern: &Option<String>, flag: &str| {
-        match (exact, pattern) {
+    let matcher =
+        |exact: &Option<String>, pattern: &Option<String>, flag: &str| match (exact, pattern) {
             (Some(text), _) => Matcher::exact(flag, text).map(Some),
             (None, Some(text)) => Matcher::pattern(&format!("{flag}-regexp"), text).map(Some),
             (None, None) => Ok(None),
-        }
-    };
+        };
     let subject = matcher(
         &arguments.certificate_identity,
         &arguments.certificate_identity_regexp,

@@ -311,7 +311,9 @@ impl<'a> Findings<'a> {
         if let Some(error) = self.undecided.into_iter().next() {
             return Err(match open {
                 1 => error,
-                more => error.note(format!("and {} more places or candidates stayed open", more - 1)),
+                more => {
+                    error.note(format!("and {} more places or candidates stayed open", more - 1))
+                }
             });
         }
         let count = valid.len();

@@ -66,15 +66,16 @@ impl Resolved {
 
     /// Name and version as the config blob has them.
     pub(super) async fn config(&self) -> Result<NamedVersion> {
-        let bytes =
-            self.repository.blob(&self.manifest.config.digest, MAX_CONFIG_BYTES).await?.ok_or_else(
-                || {
-                    Error::undecided(
-                        Reason::Malformed,
-                        format!("config blob {} is missing", self.manifest.config.digest),
-                    )
-                },
-            )?;
+        let bytes = self
+            .repository
+            .blob(&self.manifest.config.digest, MAX_CONFIG_BYTES)
+            .await?
+            .ok_or_else(|| {
+                Error::undecided(
+                    Reason::Malformed,
+                    format!("config blob {} is missing", self.manifest.config.digest),
+                )
+            })?;
         let metadata = ChartMetadata::from_json(&bytes)?;
         Ok(NamedVersion { name: metadata.name, version: metadata.version })
     }
@@ -106,8 +107,7 @@ pub(super) async fn resolve(
     chart: Option<&ChartName>,
 ) -> Result<Resolved> {
     world.enter(format!("resolving {reference}"));
-    let repository =
-        registry.repository(&reference.host, &reference.repository, access)?;
+    let repository = registry.repository(&reference.host, &reference.repository, access)?;
     let reference = choose_tag(reference, version, &repository).await?;
     let wanted = match (&reference.tag, &reference.digest) {
         (Some(tag), _) => tag.clone(),

@@ -73,8 +73,10 @@ impl SignRun {
             Argument::File(path) => self.by_file(object, Path::new(path)).await?,
         };
         describe(&resolved, outcome);
-        outcome.chart =
-            Some(Chart { name: archive.metadata.name.clone(), version: archive.metadata.version.clone() });
+        outcome.chart = Some(Chart {
+            name: archive.metadata.name.clone(),
+            version: archive.metadata.version.clone(),
+        });
         check_chart(&resolved, &archive)
             .and(check_config(&resolved, &archive).await)
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
@@ -91,8 +93,7 @@ impl SignRun {
         );
         self.world.enter("signing");
         let payload = statement.to_bytes()?;
-        let content =
-            Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
+        let content = Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
         let signed = self.signer.sign(content, &self.verifier).await?;
 
         // Written before it is attached: what is public cannot be made again, only attached again.
@@ -121,20 +122,18 @@ impl SignRun {
         reference: &ChartReference,
     ) -> Result<(Resolved, Archive)> {
         let version = object.version.as_deref();
-        let resolved =
-            self.resolve(reference, version, object.chart.as_ref()).await?;
+        let resolved = self.resolve(reference, version, object.chart.as_ref()).await?;
         self.world.enter("reading the chart");
-        let archive = resolved
-            .archive()
-            .await
-            .map_err(|error| error.at_digest(resolved.manifest.digest))?;
+        let archive =
+            resolved.archive().await.map_err(|error| error.at_digest(resolved.manifest.digest))?;
         Ok((resolved, archive))
     }
 
     async fn by_file(&self, object: &SignObject, path: &Path) -> Result<(Resolved, Archive)> {
         let Some(prefix) = &object.repository else {
-            return Err(Error::usage("where was this file pushed?")
-                .hint("add `--repository oci://HOST/PATH`, the target that was given to `helm push`"));
+            return Err(Error::usage("where was this file pushed?").hint(
+                "add `--repository oci://HOST/PATH`, the target that was given to `helm push`",
+            ));
         };
         if object.version.is_some() || object.chart.is_some() {
             return Err(Error::usage("--version and --chart are for references")
@@ -196,10 +195,8 @@ fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -
     if expected == found {
         return Ok(());
     }
-    Err(Error::refused(reason, format!("{what} does not match")).expected_found(
-        format!("{expected}  ({source})"),
-        format!("{found}  (Chart.yaml)"),
-    ))
+    Err(Error::refused(reason, format!("{what} does not match"))
+        .expected_found(format!("{expected}  ({source})"), format!("{found}  (Chart.yaml)")))
 }
 
 fn report(

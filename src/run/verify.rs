@@ -91,9 +91,7 @@ impl VerifyRun {
             rule: None,
         });
         let verified = match &object.argument {
-            Argument::Reference(reference) => {
-                self.reference(object, reference, &mut outcome).await
-            }
+            Argument::Reference(reference) => self.reference(object, reference, &mut outcome).await,
             Argument::File(path) => self.file(object, Path::new(path), &mut outcome).await,
         };
         match verified {
@@ -141,12 +139,7 @@ impl VerifyRun {
         self.keep(object, &bundle, outcome)
     }
 
-    async fn file(
-        &self,
-        object: &VerifyObject,
-        path: &Path,
-        outcome: &mut Outcome,
-    ) -> Result<()> {
+    async fn file(&self, object: &VerifyObject, path: &Path, outcome: &mut Outcome) -> Result<()> {
         if object.version.is_some() {
             return Err(Error::usage("--version is for references; a file has one version"));
         }
@@ -155,10 +148,11 @@ impl VerifyRun {
         }
         let archive = read_chart(path)?;
         let digest = archive.digest;
-        let named =
-            NamedVersion { name: archive.metadata.name.clone(), version: archive.metadata.version.clone() };
-        outcome.chart =
-            Some(Chart { name: named.name.clone(), version: named.version.clone() });
+        let named = NamedVersion {
+            name: archive.metadata.name.clone(),
+            version: archive.metadata.version.clone(),
+        };
+        outcome.chart = Some(Chart { name: named.name.clone(), version: named.version.clone() });
         outcome.chart_digest = Some(digest.to_string());
         let (name, version) = match &object.chart {
             Some(chart) => (
@@ -242,10 +236,10 @@ impl VerifyRun {
 
     fn keep(&self, object: &VerifyObject, bundle: &[u8], outcome: &mut Outcome) -> Result<()> {
         let Some(target) = &object.bundle_out else { return Ok(()) };
-        let name = outcome
-            .chart
-            .as_ref()
-            .map_or_else(|| "chart".to_owned(), |chart| format!("{}-{}", chart.name, chart.version));
+        let name = outcome.chart.as_ref().map_or_else(
+            || "chart".to_owned(),
+            |chart| format!("{}-{}", chart.name, chart.version),
+        );
         let path = write_bundle(target, &format!("{name}.tgz"), bundle)?;
         outcome.bundle_file = Some(path.display().to_string());
         Ok(())

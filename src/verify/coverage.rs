@@ -136,7 +136,9 @@ fn by_manifest(statement: &Statement, manifest: &ChartManifest) -> Result<Covera
         );
         return Err(if chart_layer {
             error
-                .note("its chart layer is signed: the chart was pushed again, or wrapped by somebody")
+                .note(
+                    "its chart layer is signed: the chart was pushed again, or wrapped by somebody",
+                )
                 .hint("to accept the layer alone, add `--match chart-layer`")
         } else {
             error
@@ -150,9 +152,7 @@ fn by_manifest(statement: &Statement, manifest: &ChartManifest) -> Result<Covera
 /// For each kind of layer that the statement names, this chart's layer of that kind must be among
 /// its subjects. Answers whether the provenance is.
 fn named_layers(statement: &Statement, manifest: &ChartManifest) -> Result<bool> {
-    if statement.speaks_of(CHART_LAYER)
-        && !statement.covers(&manifest.chart.digest, CHART_LAYER)
-    {
+    if statement.speaks_of(CHART_LAYER) && !statement.covers(&manifest.chart.digest, CHART_LAYER) {
         return Err(Error::refused(Reason::NotCovered, "chart layer not signed").expected_found(
             signed_digests(statement, Some(CHART_LAYER)),
             format!("{}  (this layer)", manifest.chart.digest),
@@ -181,11 +181,14 @@ fn by_layer(statement: &Statement, manifest: &ChartManifest) -> Result<Coverage>
     let prov = named_layers(statement, manifest)?;
     let signed_layers = 1 + usize::from(prov);
     if manifest.layer_count != signed_layers {
-        return Err(Error::refused(Reason::NotCovered, "manifest holds layers that are not signed")
-            .expected_found(
-                format!("{signed_layers} signed"),
-                format!("{} in the manifest", manifest.layer_count),
-            ));
+        return Err(Error::refused(
+            Reason::NotCovered,
+            "manifest holds layers that are not signed",
+        )
+        .expected_found(
+            format!("{signed_layers} signed"),
+            format!("{} in the manifest", manifest.layer_count),
+        ));
     }
     let covered = Covered { manifest: false, chart: true, prov };
     Ok(Coverage { digest: manifest.chart.digest, kind: SubjectKind::Chart, covered })

@@ -17,10 +17,7 @@ fn signs_what_was_pushed_and_verifies_it_by_reference_and_as_a_file() {
         .exits(0)
         .prints("(signed: manifest and chart)")
         .prints("Pinned: oci://");
-    world
-        .verify(&[&file, "--bundle", &bundle, "--offline"])
-        .exits(0)
-        .prints("(signed: chart)");
+    world.verify(&[&file, "--bundle", &bundle, "--offline"]).exits(0).prints("(signed: chart)");
 }
 
 #[test]
