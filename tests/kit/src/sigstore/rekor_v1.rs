@@ -50,10 +50,15 @@ struct Proposal {
 }
 
 impl RekorV1 {
-    pub(crate) fn new() -> Result<Self> {
+    /// A log with so many entries of others in it.
+    pub(crate) fn new(earlier: usize, now: u64) -> Result<Self> {
         let noted =
             Noted { name: "rekor.localhost".into(), key: SigningKey::generate(KeyKind::P256)? };
-        Ok(Self { noted, state: Mutex::default() })
+        let mut state = State::default();
+        for _ in 0..earlier {
+            state.append(foreign_proposal(br#"{"kind": "hashedrekord"}"#)?, now);
+        }
+        Ok(Self { noted, state: Mutex::new(state) })
     }
 
     pub(crate) fn answer(&self, call: &Call, now: u64) -> Reply {
@@ -294,10 +299,17 @@ fn propose(request: &[u8]) -> Result<Proposal> {
 }
 
 fn propose_dsse(spec: Value) -> Result<Proposal> {
+    // Go clients send the fields that only the log may fill as well, as null.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
     struct Spec {
         proposed_content: Content,
+        #[serde(default)]
+        signatures: Option<Value>,
+        #[serde(default)]
+        envelope_hash: Option<Value>,
+        #[serde(default)]
+        payload_hash: Option<Value>,
     }
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -316,7 +328,13 @@ fn propose_dsse(spec: Value) -> Result<Proposal> {
     struct Signature {
         sig: String,
     }
-    let content = serde_json::from_value::<Spec>(spec)?.proposed_content;
+    let spec: Spec = serde_json::from_value(spec)?;
+    if spec.signatures.is_some() || spec.envelope_hash.is_some() || spec.payload_hash.is_some() {
+        return Err(Error::new(
+            "either proposedContent or envelopeHash, payloadHash, and signatures must be present but not both",
+        ));
+    }
+    let content = spec.proposed_content;
     let envelope: Envelope = serde_json::from_str(&content.envelope)?;
     if envelope.signatures.is_empty() {
         return Err(Error::new("the envelope holds no signature"));

@@ -72,9 +72,14 @@ struct RawBytes {
 }
 
 impl RekorV2 {
-    pub(crate) fn new() -> Result<Self> {
+    /// A log with so many entries of others in it.
+    pub(crate) fn new(earlier: usize) -> Result<Self> {
         let noted = Noted { name: ORIGIN.into(), key: SigningKey::generate(KeyKind::Ed25519)? };
-        Ok(Self { noted, state: Mutex::default() })
+        let mut state = State::default();
+        for _ in 0..earlier {
+            state.append(foreign_body()?);
+        }
+        Ok(Self { noted, state: Mutex::new(state) })
     }
 
     pub(crate) fn answer(&self, call: &Call) -> Reply {
