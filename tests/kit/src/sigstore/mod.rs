@@ -28,6 +28,7 @@ mod keys;
 mod merkle;
 mod note;
 mod oidc;
+mod rekor_entry;
 mod rekor_v1;
 mod rekor_v2;
 mod trust;

@@ -16,8 +16,7 @@ use super::fulcio::failure;
 use super::http::{Call, Reply, lock};
 use super::keys::{KeyKind, PublicKey, SigningKey, random, sha256};
 use super::merkle::{Tree, leaf_hash};
-use super::note::Noted;
-use super::rekor_v1::with_signature_of;
+use super::note::{Noted, with_signature_of};
 
 /// The checkpoint's origin. Clients demand that it equals the host, without port, of the log's URL.
 pub(crate) const ORIGIN: &str = "localhost";
