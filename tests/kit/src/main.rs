@@ -32,6 +32,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).any(|word| word == "--help" || word == "-h") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let result = parse(std::env::args().skip(1)).and_then(|arguments| serve(&arguments));
     match result {
         Ok(()) => ExitCode::SUCCESS,

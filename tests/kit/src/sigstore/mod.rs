@@ -250,6 +250,7 @@ impl Sigstore {
 
     /// Shifts the time in what is issued from now on: certificates, certificate timestamps, entry timestamps and RFC
     /// 3161 timestamps. With a positive number the clock of whoever verifies is behind. Identity tokens keep real time.
+    /// Keys and authorities are valid from 400 days before the start.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.instance.clock.set_offset(seconds);
     }
