@@ -79,6 +79,8 @@ pub struct ChartManifest {
     pub legacy_layer: bool,
     /// The layer that is the `.prov` file.
     pub prov: Option<Descriptor>,
+    /// How many layers there are, of whatever type.
+    pub layer_count: usize,
     /// Helm copies description, version and other fields of `Chart.yaml` here.
     pub annotations: BTreeMap<String, String>,
 }
@@ -225,6 +227,7 @@ impl Document {
             return Err(not_a_chart("the config is not that of a chart")
                 .expected_found(CONFIG, config.media_type));
         }
+        let layer_count = layers.len();
         let (mut charts, mut provs) = (Vec::new(), Vec::new());
         for layer in layers {
             match layer.media_type.as_str() {
@@ -254,6 +257,7 @@ impl Document {
             legacy_layer: chart.media_type == CHART_LAYER_LEGACY,
             chart: Descriptor::parse(chart)?,
             prov: provs.pop().map(Descriptor::parse).transpose()?,
+            layer_count,
             annotations: self.annotations.unwrap_or_default(),
         })
     }

@@ -5,17 +5,21 @@
 //! is bounded, and where Helm (written in Go) and we could understand the same bytes differently,
 //! the bytes are refused.
 
+mod archive;
 mod digest;
 mod manifest;
+mod metadata;
 mod reference;
 mod strict;
 pub mod version;
 
+pub use archive::{Archive, MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_FILE_BYTES};
 pub use digest::Digest;
 pub use manifest::{
     CHART_LAYER, CHART_LAYER_LEGACY, CONFIG, ChartManifest, Descriptor, INDEX, MANIFEST,
     MAX_MANIFEST_BYTES, Manifest, PROV_LAYER,
 };
+pub use metadata::{ChartMetadata, MAX_METADATA_BYTES};
 pub use reference::{Argument, ChartReference, PathKind, RepositoryPrefix};
 
 #[cfg(test)]

@@ -200,6 +200,22 @@ impl TagMeaning {
     }
 }
 
+impl fmt::Display for TagMeaning {
+    /// The version as far as it is known, for messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(version) => f.write_str(version),
+            Self::Leading(numbers) => {
+                for number in numbers {
+                    write!(f, "{number}.")?;
+                }
+                f.write_str("x")
+            }
+            Self::NotChecked => f.write_str("any version"),
+        }
+    }
+}
+
 fn without_v(text: &str) -> &str {
     text.strip_prefix('v').unwrap_or(text)
 }

@@ -87,12 +87,12 @@ pub fn run(process: Process<'_>) -> u8 {
         printer: &mut printer,
     };
     // A panic is a fault of ours: whatever was asked, nothing was verified (gitsign CVE-2026-44310).
-    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        dispatch(&forwarded.arguments, &mut context)
-    }))
-    .unwrap_or_else(|_| {
-        Err(Error::undecided(Reason::Malformed, "internal error").note("this is a bug: report it"))
-    });
+    let ended =
+        std::panic::catch_unwind(AssertUnwindSafe(|| dispatch(&forwarded.arguments, &mut context)))
+            .unwrap_or_else(|_| {
+                Err(Error::undecided(Reason::Malformed, "internal error")
+                    .note("this is a bug: report it"))
+            });
     for warning in world.take_warnings() {
         printer.warning(&warning);
     }
@@ -121,7 +121,11 @@ fn finish(ended: Result<Ended>, json: bool, tool: Tool, printer: &mut Printer<'_
             Report::new(tool, vec![outcome])
         }
     };
-    if json { printer.json(&report) } else { printer.report(&report) }
+    if json {
+        printer.json(&report)
+    } else {
+        printer.report(&report)
+    }
     report.exit_code()
 }
 
@@ -157,8 +161,11 @@ enum Unparsed {
 
 /// Reads the arguments, then once more with the flags that the environment sets.
 fn parse(arguments: &[String], environment: &Environment) -> Result<Cli, Unparsed> {
-    let name =
-        if environment.value("HELM_PLUGIN_NAME").is_some() { "helm sigstore" } else { "helm-sigstore" };
+    let name = if environment.value("HELM_PLUGIN_NAME").is_some() {
+        "helm sigstore"
+    } else {
+        "helm-sigstore"
+    };
     let command = || Cli::command().name("helm-sigstore").bin_name(name);
     let words = |more: &[String]| {
         let mut words = vec![name.to_owned()];
@@ -190,9 +197,7 @@ fn unparsed(error: clap::Error) -> Unparsed {
             Unparsed::Help(error.render().to_string())
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            Unparsed::Wrong(
-                Error::usage("no command was given").hint("helm sigstore --help"),
-            )
+            Unparsed::Wrong(Error::usage("no command was given").hint("helm sigstore --help"))
         }
         _ => {
             let text = error.render().to_string();
@@ -280,7 +285,8 @@ mod tests {
     #[test]
     fn json_is_found_before_the_arguments_are_parsed() {
         let none = Environment::default();
-        for text in ["verify -o json --nonsense", "verify -ojson", "x --output=json", "-o text -o json"]
+        for text in
+            ["verify -o json --nonsense", "verify -ojson", "x --output=json", "-o text -o json"]
         {
             assert!(wants_json(&words(text), &none), "{text}");
         }

@@ -140,7 +140,7 @@ impl<'a> Printer<'a> {
                 line("Issued by", &signer.issuer);
             }
             if let Some(log) = &signature.log {
-                let mut words = crate::net::host_of(&log.url);
+                let mut words = host_of(&log.url).to_owned();
                 if let Some(index) = log.index {
                     let _ = write!(words, " index {index}");
                 }
@@ -187,6 +187,12 @@ impl<'a> Printer<'a> {
 
 fn paint(on: bool, color: &str, text: &str) -> String {
     if on { format!("\u{1b}[{color}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// The host of a log's URL, which is how people know it.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
 }
 
 /// Makes every character visible: control characters and the marks that reorder text are written as

@@ -11,7 +11,7 @@ use super::args::{ChartArgs, RegistryArgs};
 use crate::chart::{Argument, PathKind};
 use crate::error::{Error, Result};
 use crate::net;
-use crate::registry::{CredentialSources, Credentials, Registry, Settings};
+use crate::registry::{Credentials, Registry, Secret, Settings, Sources};
 use crate::run::ChartName;
 
 /// The largest secret that is read from standard input.
@@ -37,6 +37,7 @@ pub(super) fn read_stdin(context: &mut Context<'_, '_>, what: &str) -> Result<Ze
 pub(super) fn registry(
     arguments: &RegistryArgs,
     context: &mut Context<'_, '_>,
+    max_referrers: usize,
     weakened: &mut Vec<String>,
 ) -> Result<Registry> {
     let password = if arguments.password_stdin {
@@ -49,14 +50,19 @@ pub(super) fn registry(
         }
         Some(Zeroizing::new(text.to_owned()))
     } else {
-        if arguments.password.is_some() && context.environment.value("HELM_SIGSTORE_PASSWORD").is_none()
+        if arguments.password.is_some()
+            && context.environment.value("HELM_SIGSTORE_PASSWORD").is_none()
         {
-            context.world.warn("a password in the arguments can be seen by others: use --password-stdin");
+            context
+                .world
+                .warn("a password in the arguments can be seen by others: use --password-stdin");
         }
         arguments.password.clone().map(Zeroizing::new)
     };
     let given = match (&arguments.username, password) {
-        (Some(username), Some(password)) => Some((username.clone(), password)),
+        (Some(username), Some(password)) => {
+            Some((username.clone(), Secret::new(password.as_str())))
+        }
         (Some(_), None) => {
             return Err(Error::usage("--username without a password").hint("--password-stdin"));
         }
@@ -66,11 +72,8 @@ pub(super) fn registry(
         Some(path) => Some(PathBuf::from(path)),
         None => context.environment.helm_registry_config(),
     };
-    let credentials = Credentials::new(CredentialSources {
-        given,
-        helm_config: helm,
-        docker_config: context.environment.docker_config(),
-    });
+    let files = [helm, context.environment.docker_config()].into_iter().flatten().collect();
+    let credentials = Credentials::new(Sources { given, files });
     if arguments.insecure_skip_tls_verify {
         weakened.push("--insecure-skip-tls-verify".to_owned());
     }
@@ -87,7 +90,11 @@ pub(super) fn registry(
         insecure_skip_tls_verify: arguments.insecure_skip_tls_verify,
         ..net::Options::default()
     })?;
-    Ok(Registry::new(client, credentials, Settings { plain_http: arguments.plain_http }))
+    Ok(Registry::new(
+        client,
+        credentials,
+        Settings { plain_http: arguments.plain_http, max_referrers, ..Settings::default() },
+    ))
 }
 
 fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {
@@ -123,7 +130,9 @@ pub(super) fn bundle_out(target: Option<&str>, count: usize) -> Result<Option<Pa
     let Some(target) = target else { return Ok(None) };
     let path = PathBuf::from(target);
     if count > 1 && !path.is_dir() {
-        return Err(Error::usage("several bundles need a directory").on(format!("--bundle-out {target}")));
+        return Err(
+            Error::usage("several bundles need a directory").on(format!("--bundle-out {target}"))
+        );
     }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -13,6 +13,9 @@ use crate::sign::{Offered, Services, Signer, Token, TokenSource};
 use crate::trust;
 use crate::verify::Verifier;
 
+/// Referrers that are read back at most after a signature was attached.
+const MAX_REFERRERS: usize = 100_000;
+
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let objects = objects(&arguments)?;
     if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
@@ -22,16 +25,16 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     let root = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let config = arguments.signing_config.as_deref().map(trust::Source::parse);
     if root.is_some() != config.is_some() {
-        return Err(Error::usage("--trusted-root and --signing-config belong together")
-            .cause("a signature is verified before it is attached, with the root of its instance"));
+        return Err(Error::usage("--trusted-root and --signing-config belong together").cause(
+            "a signature is verified before it is attached, with the root of its instance",
+        ));
     }
     let config = trust::signing_config(config.as_ref())?;
     let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
-    let services =
-        Services::select(&config, arguments.rekor_version, context.world.now())?;
+    let services = Services::select(&config, arguments.rekor_version, context.world.now())?;
     let source = token_source(&arguments, context)?;
     let mut weakened = Vec::new();
-    let registry = setup::registry(&arguments.registry, context, &mut weakened)?;
+    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS, &mut weakened)?;
     let client = net::Client::new(net::Options::default())?;
 
     let timeout = arguments.common.timeout;

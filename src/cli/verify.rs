@@ -15,7 +15,8 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let source = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let objects = objects(&arguments)?;
     let mut weakened = Vec::new();
-    let registry = setup::registry(&arguments.registry, context, &mut weakened)?;
+    let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
+    let registry = setup::registry(&arguments.registry, context, max_candidates, &mut weakened)?;
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
@@ -26,7 +27,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             MatchArg::ChartLayer => Match::ChartLayer,
         },
         limits: Limits {
-            candidates: usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX),
+            candidates: max_candidates,
             bytes: arguments.max_candidate_bytes,
             time: arguments.max_candidate_time,
         },
@@ -68,9 +69,7 @@ pub(super) fn time_out<T>(
     }));
 }
 
-fn objects(
-    arguments: &VerifyArgs,
-) -> Result<Vec<Result<VerifyObject, (String, Error)>>> {
+fn objects(arguments: &VerifyArgs) -> Result<Vec<Result<VerifyObject, (String, Error)>>> {
     let count = arguments.charts.len();
     let chart = setup::chart_name(&arguments.chart)?;
     let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
@@ -106,13 +105,12 @@ fn objects(
 }
 
 fn policy(arguments: &VerifyArgs) -> Result<Policy> {
-    let matcher = |exact: &Option<String>, pattern: &Option<String>, flag: &str| {
-        match (exact, pattern) {
+    let matcher =
+        |exact: &Option<String>, pattern: &Option<String>, flag: &str| match (exact, pattern) {
             (Some(text), _) => Matcher::exact(flag, text).map(Some),
             (None, Some(text)) => Matcher::pattern(&format!("{flag}-regexp"), text).map(Some),
             (None, None) => Ok(None),
-        }
-    };
+        };
     let subject = matcher(
         &arguments.certificate_identity,
         &arguments.certificate_identity_regexp,

@@ -1,7 +1,7 @@
 //! What a registry demands in `WWW-Authenticate` (RFC 9110 section 11.6.1; distribution: token
 //! authentication). Written by a stranger: whatever makes no sense is skipped.
 
-use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use crate::net::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// Bytes of one header that are read.
 const MAX_HEADER: usize = 8 * 1024;
@@ -100,7 +100,7 @@ fn parameter_value(text: &str) -> (String, &str) {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
+    use crate::net::header::HeaderValue;
 
     use super::*;
 

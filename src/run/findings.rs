@@ -52,7 +52,7 @@ pub(super) struct Findings<'a> {
 }
 
 impl<'a> Findings<'a> {
-    pub fn new(
+    pub(super) fn new(
         verifier: &'a Verifier,
         policy: &'a Policy,
         world: &'a World,
@@ -77,12 +77,12 @@ impl<'a> Findings<'a> {
     }
 
     /// Whether a signature has met the policy; nothing more is asked then.
-    pub fn accepted(&self) -> bool {
+    pub(super) fn accepted(&self) -> bool {
         self.accepted.is_some()
     }
 
     /// Looks at what one place answered, until a signature meets the policy.
-    pub async fn examine(
+    pub(super) async fn examine(
         &mut self,
         store: &impl SignatureStore,
         place: Place,
@@ -278,7 +278,7 @@ impl<'a> Findings<'a> {
     /// # Errors
     /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
     /// signature without a policy is a usage error first.
-    pub fn decide(
+    pub(super) fn decide(
         self,
         looked_in: &mut Vec<LookedIn>,
         signatures: &mut Vec<SignatureReport>,
@@ -311,7 +311,9 @@ impl<'a> Findings<'a> {
         if let Some(error) = self.undecided.into_iter().next() {
             return Err(match open {
                 1 => error,
-                more => error.note(format!("and {} more places or candidates stayed open", more - 1)),
+                more => {
+                    error.note(format!("and {} more places or candidates stayed open", more - 1))
+                }
             });
         }
         let count = valid.len();

@@ -1,9 +1,8 @@
 //! From what the user typed to one manifest, exactly once: nothing after this sees the tag.
 
 use super::World;
-use crate::chart::{
-    Archive, ChartManifest, ChartMetadata, ChartReference, Digest, TagMeaning, is_exact, select,
-};
+use crate::chart::version::{Lookup, TagMeaning, lookup};
+use crate::chart::{Archive, ChartManifest, ChartMetadata, ChartReference, Digest};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry, Repository};
 use crate::verify::NamedVersion;
@@ -53,7 +52,7 @@ pub(super) struct Resolved {
 
 impl Resolved {
     /// The reference with the tag that was found, for people.
-    pub fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         match &self.reference.tag {
             Some(tag) => format!("{}:{tag}", self.reference.repository_ref()),
             None => self.pinned(),
@@ -61,27 +60,28 @@ impl Resolved {
     }
 
     /// The reference by digest.
-    pub fn pinned(&self) -> String {
+    pub(super) fn pinned(&self) -> String {
         self.reference.with_digest(&self.manifest.digest)
     }
 
     /// Name and version as the config blob has them.
-    pub async fn config(&self) -> Result<NamedVersion> {
-        let bytes =
-            self.repository.blob(&self.manifest.config.digest, MAX_CONFIG_BYTES).await?.ok_or_else(
-                || {
-                    Error::undecided(
-                        Reason::Malformed,
-                        format!("config blob {} is missing", self.manifest.config.digest),
-                    )
-                },
-            )?;
-        let metadata = ChartMetadata::from_config(&bytes)?;
+    pub(super) async fn config(&self) -> Result<NamedVersion> {
+        let bytes = self
+            .repository
+            .blob(&self.manifest.config.digest, MAX_CONFIG_BYTES)
+            .await?
+            .ok_or_else(|| {
+                Error::undecided(
+                    Reason::Malformed,
+                    format!("config blob {} is missing", self.manifest.config.digest),
+                )
+            })?;
+        let metadata = ChartMetadata::from_json(&bytes)?;
         Ok(NamedVersion { name: metadata.name, version: metadata.version })
     }
 
     /// The chart layer, read within Helm's limits.
-    pub async fn archive(&self) -> Result<Archive> {
+    pub(super) async fn archive(&self) -> Result<Archive> {
         let layer = &self.manifest.chart;
         let bound = usize::try_from(layer.size).unwrap_or(usize::MAX);
         if bound > MAX_CHART_BYTES {
@@ -107,8 +107,7 @@ pub(super) async fn resolve(
     chart: Option<&ChartName>,
 ) -> Result<Resolved> {
     world.enter(format!("resolving {reference}"));
-    let repository =
-        registry.repository(reference.request_host(), &reference.repository, access)?;
+    let repository = registry.repository(&reference.host, &reference.repository, access)?;
     let reference = choose_tag(reference, version, &repository).await?;
     let wanted = match (&reference.tag, &reference.digest) {
         (Some(tag), _) => tag.clone(),
@@ -147,21 +146,19 @@ async fn choose_tag(
     version: Option<&str>,
     repository: &Repository,
 ) -> Result<ChartReference> {
-    if let (Some(tag), Some(version)) = (&reference.tag, version) {
-        if tag != &version.replace('+', "_") {
-            return Err(Error::usage("reference and --version differ").expected_found(version, tag));
+    match lookup(reference, version, false)? {
+        Lookup::Digest { constraint: Some(_), .. } => {
+            Err(Error::usage("a digest and a constraint were given")
+                .cause("the digest names one chart; leave --version out, or state an exact one"))
         }
-        return Ok(reference.clone());
+        Lookup::Digest { tag: Some(tag), .. } | Lookup::Tag(tag) => reference.with_tag(&tag),
+        Lookup::Digest { tag: None, .. } => Ok(reference.clone()),
+        Lookup::Newest(constraint) => {
+            let tags = repository.tags().await?;
+            let tags = tags.ok_or_else(|| Error::not_found("no such repository"))?;
+            reference.with_tag(&constraint.select(&tags)?.tag)
+        }
     }
-    if reference.tag.is_some() || (reference.digest.is_some() && version.is_none()) {
-        return Ok(reference.clone());
-    }
-    if let Some(version) = version.filter(|version| is_exact(version)) {
-        return reference.with_tag(version);
-    }
-    let constraint = version.unwrap_or_default();
-    let tags = repository.tags().await?.ok_or_else(|| Error::not_found("no such repository"))?;
-    reference.with_tag(&select(&tags, constraint, false)?)
 }
 
 fn moved(reference: &ChartReference, expected: &Digest, found: &Digest) -> Error {

@@ -9,7 +9,8 @@ use super::report::{
 };
 use super::resolve::{ChartName, Resolved, resolve};
 use super::verify::{describe, read_chart};
-use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, TagMeaning};
+use crate::chart::version::TagMeaning;
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, Signer};
@@ -72,8 +73,10 @@ impl SignRun {
             Argument::File(path) => self.by_file(object, Path::new(path)).await?,
         };
         describe(&resolved, outcome);
-        outcome.chart =
-            Some(Chart { name: archive.name.clone(), version: archive.version.clone() });
+        outcome.chart = Some(Chart {
+            name: archive.metadata.name.clone(),
+            version: archive.metadata.version.clone(),
+        });
         check_chart(&resolved, &archive)
             .and(check_config(&resolved, &archive).await)
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
@@ -82,21 +85,20 @@ impl SignRun {
         prove_write_access(&resolved.repository).await?;
 
         let statement = Statement::of_chart(
-            &archive.name,
-            &archive.version,
+            archive.name(),
+            archive.version(),
             Some((&resolved.manifest.digest, &resolved.manifest.media_type)),
             &resolved.manifest.chart.digest,
             resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
         );
         self.world.enter("signing");
         let payload = statement.to_bytes()?;
-        let content =
-            Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
+        let content = Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
         let signed = self.signer.sign(content, &self.verifier).await?;
 
         // Written before it is attached: what is public cannot be made again, only attached again.
         if let Some(target) = &object.bundle_out {
-            let name = format!("{}-{}.tgz", archive.name, archive.version);
+            let name = format!("{}-{}.tgz", archive.name(), archive.version());
             let path = write_bundle(target, &name, &signed.json)?;
             outcome.bundle_file = Some(path.display().to_string());
         }
@@ -110,7 +112,7 @@ impl SignRun {
         };
         outcome.attached = Some(vec![Attached { place, digest: digest.to_string() }]);
         outcome.digest_ref = Some(resolved.pinned());
-        outcome.signatures = vec![report(&resolved, place, &digest, &signed.verified)];
+        outcome.signatures = vec![report(&resolved, place, &digest, &signed.judged)];
         Ok(())
     }
 
@@ -120,27 +122,25 @@ impl SignRun {
         reference: &ChartReference,
     ) -> Result<(Resolved, Archive)> {
         let version = object.version.as_deref();
-        let resolved =
-            self.resolve(reference, version, object.chart.as_ref()).await?;
+        let resolved = self.resolve(reference, version, object.chart.as_ref()).await?;
         self.world.enter("reading the chart");
-        let archive = resolved
-            .archive()
-            .await
-            .map_err(|error| error.at_digest(resolved.manifest.digest))?;
+        let archive =
+            resolved.archive().await.map_err(|error| error.at_digest(resolved.manifest.digest))?;
         Ok((resolved, archive))
     }
 
     async fn by_file(&self, object: &SignObject, path: &Path) -> Result<(Resolved, Archive)> {
         let Some(prefix) = &object.repository else {
-            return Err(Error::usage("where was this file pushed?")
-                .hint("add `--repository oci://HOST/PATH`, the target that was given to `helm push`"));
+            return Err(Error::usage("where was this file pushed?").hint(
+                "add `--repository oci://HOST/PATH`, the target that was given to `helm push`",
+            ));
         };
         if object.version.is_some() || object.chart.is_some() {
             return Err(Error::usage("--version and --chart are for references")
                 .cause("name and version of a file come from its Chart.yaml"));
         }
         let archive = read_chart(path)?;
-        let reference = prefix.chart(&archive.name, &archive.version)?;
+        let reference = prefix.chart(archive.name(), archive.version())?;
         let resolved = self.resolve(&reference, None, None).await.map_err(|error| {
             error.hint(format!("helm push {} {}", path.display(), prefix.typed))
         })?;
@@ -167,19 +167,19 @@ impl SignRun {
 
 /// Whether Chart.yaml says what was asked for, and what the manifest's annotations say.
 fn check_chart(resolved: &Resolved, archive: &Archive) -> Result<()> {
-    same("name", Reason::WrongChart, &resolved.name, "asked for", &archive.name)?;
-    if !resolved.version.admits(&archive.version) {
+    same("name", Reason::WrongChart, &resolved.name, "asked for", archive.name())?;
+    if !resolved.version.admits(archive.version()) {
         let expected = format!("{}  (asked for)", resolved.version);
         return Err(Error::refused(Reason::WrongVersion, "version does not match")
-            .expected_found(expected, format!("{}  (Chart.yaml)", archive.version)));
+            .expected_found(expected, format!("{}  (Chart.yaml)", archive.version())));
     }
     debug_assert!(TagMeaning::NotChecked.admits("anything"));
     let annotations = &resolved.manifest.annotations;
     if let Some(title) = annotations.get(TITLE_ANNOTATION) {
-        same("name", Reason::WrongChart, title, "annotation", &archive.name)?;
+        same("name", Reason::WrongChart, title, "annotation", archive.name())?;
     }
     if let Some(version) = annotations.get(VERSION_ANNOTATION) {
-        same("version", Reason::WrongVersion, version, "annotation", &archive.version)?;
+        same("version", Reason::WrongVersion, version, "annotation", archive.version())?;
     }
     Ok(())
 }
@@ -187,18 +187,16 @@ fn check_chart(resolved: &Resolved, archive: &Archive) -> Result<()> {
 /// Whether the config blob, which Helm shows without reading the chart, says the same.
 async fn check_config(resolved: &Resolved, archive: &Archive) -> Result<()> {
     let config = resolved.config().await?;
-    same("name", Reason::WrongChart, &config.name, "config", &archive.name)?;
-    same("version", Reason::WrongVersion, &config.version, "config", &archive.version)
+    same("name", Reason::WrongChart, &config.name, "config", archive.name())?;
+    same("version", Reason::WrongVersion, &config.version, "config", archive.version())
 }
 
 fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -> Result<()> {
     if expected == found {
         return Ok(());
     }
-    Err(Error::refused(reason, format!("{what} does not match")).expected_found(
-        format!("{expected}  ({source})"),
-        format!("{found}  (Chart.yaml)"),
-    ))
+    Err(Error::refused(reason, format!("{what} does not match"))
+        .expected_found(format!("{expected}  ({source})"), format!("{found}  (Chart.yaml)")))
 }
 
 fn report(

@@ -9,7 +9,8 @@ use super::World;
 use super::findings::{Findings, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, TagMeaning};
+use crate::chart::version::TagMeaning;
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
@@ -90,9 +91,7 @@ impl VerifyRun {
             rule: None,
         });
         let verified = match &object.argument {
-            Argument::Reference(reference) => {
-                self.reference(object, reference, &mut outcome).await
-            }
+            Argument::Reference(reference) => self.reference(object, reference, &mut outcome).await,
             Argument::File(path) => self.file(object, Path::new(path), &mut outcome).await,
         };
         match verified {
@@ -140,12 +139,7 @@ impl VerifyRun {
         self.keep(object, &bundle, outcome)
     }
 
-    async fn file(
-        &self,
-        object: &VerifyObject,
-        path: &Path,
-        outcome: &mut Outcome,
-    ) -> Result<()> {
+    async fn file(&self, object: &VerifyObject, path: &Path, outcome: &mut Outcome) -> Result<()> {
         if object.version.is_some() {
             return Err(Error::usage("--version is for references; a file has one version"));
         }
@@ -154,10 +148,11 @@ impl VerifyRun {
         }
         let archive = read_chart(path)?;
         let digest = archive.digest;
-        let named =
-            NamedVersion { name: archive.name.clone(), version: archive.version.clone() };
-        outcome.chart =
-            Some(Chart { name: named.name.clone(), version: named.version.clone() });
+        let named = NamedVersion {
+            name: archive.metadata.name.clone(),
+            version: archive.metadata.version.clone(),
+        };
+        outcome.chart = Some(Chart { name: named.name.clone(), version: named.version.clone() });
         outcome.chart_digest = Some(digest.to_string());
         let (name, version) = match &object.chart {
             Some(chart) => (
@@ -205,7 +200,7 @@ impl VerifyRun {
         findings: &mut Findings<'_>,
     ) {
         let (repository, subject) = (&resolved.repository, &resolved.manifest.digest);
-        let referrers = Referrers::new(repository, *subject, self.limits.candidates);
+        let referrers = Referrers::new(repository, *subject);
         self.ask(&referrers, Place::Referrers, question, findings).await;
         if findings.accepted() {
             return;
@@ -241,10 +236,10 @@ impl VerifyRun {
 
     fn keep(&self, object: &VerifyObject, bundle: &[u8], outcome: &mut Outcome) -> Result<()> {
         let Some(target) = &object.bundle_out else { return Ok(()) };
-        let name = outcome
-            .chart
-            .as_ref()
-            .map_or_else(|| "chart".to_owned(), |chart| format!("{}-{}", chart.name, chart.version));
+        let name = outcome.chart.as_ref().map_or_else(
+            || "chart".to_owned(),
+            |chart| format!("{}-{}", chart.name, chart.version),
+        );
         let path = write_bundle(target, &format!("{name}.tgz"), bundle)?;
         outcome.bundle_file = Some(path.display().to_string());
         Ok(())

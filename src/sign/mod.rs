@@ -20,5 +20,5 @@ mod token;
 pub use fulcio::Certificate;
 pub use identity::{Offered, TokenSource};
 pub use services::{Log, RekorVersion, Services};
-pub use signer::{Content, OwnBundleCheck, OwnStage, Signed, Signer};
+pub use signer::{Content, OwnBundleCheck, Signed, Signer};
 pub use token::{AUDIENCE, ExpectedIdentity, ExpectedName, Token};

@@ -23,9 +23,8 @@ use super::token::{AUDIENCE, Token, bad};
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
 use crate::net;
+use crate::verify::{Artifact, PAYLOAD_TYPE, Stage, Verified, Verifier};
 
-/// The payload type of in-toto statements in DSSE (in-toto attestation specification, "Envelope").
-const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// A certificate with less of its ten minutes left than this is replaced before it signs again: log and
 /// timestamp have to come while it is valid.
 const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
@@ -33,9 +32,10 @@ const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
 const MAX_WAIT: SignedDuration = SignedDuration::from_secs(60);
 
 /// The question that only the verifier answers: is this bundle, which we made, a good one?
-///
-/// The verifier lives elsewhere; this keeps the two apart.
-pub trait OwnBundleCheck: Send + Sync {
+pub trait OwnBundleCheck {
+    /// What a successful judgement yields: the verifier's proof.
+    type Judged;
+
     /// Judges `bundle` over `artifact` at `now`; before the log, a missing log entry is no fault.
     ///
     /// # Errors
@@ -44,18 +44,24 @@ pub trait OwnBundleCheck: Send + Sync {
         &self,
         bundle: &Bundle,
         artifact: &Digest,
-        stage: OwnStage,
+        stage: Stage,
         now: Timestamp,
-    ) -> Result<()>;
+    ) -> Result<Self::Judged>;
 }
 
-/// How far a bundle of ours has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnStage {
-    /// Signature, certificate and timestamp, and nothing public yet.
-    BeforeLog,
-    /// The bundle that will be attached.
-    Complete,
+impl OwnBundleCheck for Verifier {
+    type Judged = Verified;
+
+    fn verify_own(
+        &self,
+        bundle: &Bundle,
+        artifact: &Digest,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Verified> {
+        let bundle = crate::verify::Bundle::from_inner(bundle.clone())?;
+        Self::verify_own(self, &bundle, Artifact::Digest(*artifact), stage, now)
+    }
 }
 
 /// What to sign.
@@ -77,13 +83,15 @@ pub enum Content<'a> {
 
 /// A finished, verified bundle.
 #[derive(Clone, Debug)]
-pub struct Signed {
+pub struct Signed<J> {
     /// The bundle (Sigstore bundle format v0.3).
     pub bundle: Bundle,
     /// Its JSON: the bytes to attach.
     pub json: Vec<u8>,
     /// The certificate in it.
     pub certificate: Certificate,
+    /// What the verifier says of the finished bundle.
+    pub judged: J,
 }
 
 /// Makes bundles with one identity, and, as long as it lives, with one key and certificate.
@@ -149,7 +157,11 @@ impl Signer {
     /// # Errors
     /// As [`Signer::certificate`]; undecided, when a service does not serve while the certificate lasts;
     /// and what `check` says.
-    pub async fn sign(&self, content: Content<'_>, check: &dyn OwnBundleCheck) -> Result<Signed> {
+    pub async fn sign<C: OwnBundleCheck>(
+        &self,
+        content: Content<'_>,
+        check: &C,
+    ) -> Result<Signed<C::Judged>> {
         let issued = self.issued().await?;
         let certificate = &issued.certificate;
         let left = certificate.not_after().duration_since(self.now());
@@ -164,7 +176,7 @@ impl Signer {
             self.wait_until(stamp.time).await?;
             bundle = bundle.with_rfc3161_timestamp(stamp.token);
             let so_far = bundle.clone().into_bundle();
-            check.verify_own(&so_far, &artifact, OwnStage::BeforeLog, self.now())?;
+            check.verify_own(&so_far, &artifact, Stage::BeforeLog, self.now())?;
         }
 
         let service = Service { net: &self.net, what: "cannot log the signature" };
@@ -174,9 +186,9 @@ impl Signer {
             self.wait_until(time).await?;
         }
         let bundle = bundle.with_tlog_entry(entry).into_bundle();
-        check.verify_own(&bundle, &artifact, OwnStage::Complete, self.now())?;
+        let judged = check.verify_own(&bundle, &artifact, Stage::Complete, self.now())?;
         let json = bundle.to_json().map_err(|error| own_fault(error.to_string()))?.into_bytes();
-        Ok(Signed { bundle, json, certificate: certificate.clone() })
+        Ok(Signed { bundle, json, certificate: certificate.clone(), judged })
     }
 
     async fn issued(&self) -> Result<Arc<Issued>> {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::referrers::{candidates, fetch};
+use super::referrers::{fetch, listed};
 use super::{Candidate, Content, Discovered, SignatureStore};
-use crate::chart::Digest;
+use crate::chart::{Digest, INDEX};
 use crate::error::{Error, Reason, Result};
-use crate::registry::{Descriptor, INDEX_MEDIA_TYPE, Index, Repository};
+use crate::registry::{Descriptor, Index, RawManifest, Repository};
 
 /// How often our entry is added again when somebody else's write took it away.
 const MAX_WRITES: u32 = 5;
@@ -29,11 +29,17 @@ impl<'a> FallbackTag<'a> {
     /// The index under the tag. GitLab answers the tag with the subject itself; that, like anything
     /// that is no index, means that there is no fallback tag here.
     async fn index(&self) -> Result<Option<Index>> {
-        let Some(found) = self.repository.manifest(&self.tag).await? else { return Ok(None) };
-        if found.digest == self.subject || !found.is_index() {
+        let found = self.repository.manifest(&self.tag).await?;
+        found.map_or(Ok(None), |found| self.read(&found))
+    }
+
+    fn read(&self, found: &RawManifest) -> Result<Option<Index>> {
+        if found.digest == self.subject {
             return Ok(None);
         }
-        Index::parse(&found.bytes).map(Some)
+        Index::parse(&found.bytes).map_err(|cause| {
+            Error::undecided(Reason::Malformed, format!("tag {}: {cause}", self.tag))
+        })
     }
 
     /// Lists `entry`: read, merge, write, read again, until it stands. Other entries are kept byte for
@@ -44,25 +50,22 @@ impl<'a> FallbackTag<'a> {
     pub(super) async fn add(&self, entry: &Descriptor) -> Result<()> {
         for attempt in 0..MAX_WRITES {
             let before = match self.repository.manifest(&self.tag).await? {
-                None => Index::empty(),
-                Some(found) if found.digest != self.subject && found.is_index() => {
-                    Index::parse(&found.bytes)?
-                }
-                Some(_) => {
-                    return Err(Error::undecided(
+                None => Index::default(),
+                Some(found) => self.read(&found)?.ok_or_else(|| {
+                    Error::undecided(
                         Reason::UnsupportedFormat,
                         format!("tag {} holds something that is no index", self.tag),
                     )
-                    .note("this registry has neither the referrers API nor room for its fallback"));
-                }
+                    .note("this registry has neither the referrers API nor room for its fallback")
+                })?,
             };
-            if attempt > 0 && before.holds(&entry.digest) {
+            if attempt > 0 && before.contains(&entry.digest) {
                 return Ok(());
             }
             let after = before.with(entry)?;
-            self.repository.push_manifest(&self.tag, INDEX_MEDIA_TYPE, after.into()).await?;
+            self.repository.push_manifest(&self.tag, INDEX, after).await?;
             if let Some(index) = self.index().await?
-                && index.holds(&entry.digest)
+                && index.contains(&entry.digest)
             {
                 return Ok(());
             }
@@ -86,10 +89,7 @@ impl SignatureStore for FallbackTag<'_> {
     async fn discover(&self) -> Discovered {
         let object = format!("tag {}", self.tag);
         match self.index().await {
-            Ok(Some(index)) => match index.entries() {
-                Ok(entries) => Discovered::found(object, candidates(&entries)),
-                Err(error) => Discovered::open(object, error),
-            },
+            Ok(Some(index)) => listed(object, index.entries()),
             Ok(None) => Discovered::nothing(object, "404"),
             Err(error) => Discovered::open(object, error),
         }

@@ -93,9 +93,7 @@ pub fn write_bundle(target: &Path, file_name: &str, bundle: &[u8]) -> Result<Pat
         target.to_owned()
     };
     let cannot = |error: std::io::Error| {
-        Error::usage("cannot write bundle")
-            .on(path.display().to_string())
-            .cause(error.to_string())
+        Error::usage("cannot write bundle").on(path.display().to_string()).cause(error.to_string())
     };
     let mut partial = path.clone().into_os_string();
     partial.push(format!(".{}.partial", std::process::id()));

@@ -13,16 +13,12 @@ pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, write_bundle};
 pub use referrers::{Referrers, Through, attach, prove_write_access};
 
-/// The media type of a Sigstore bundle v0.3, also the artifact type of its manifest.
-pub const BUNDLE_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// What the media types of all bundle versions begin with.
 const BUNDLE_MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
 /// The media type of a cosign simple-signing layer.
 const SIMPLE_SIGNING_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation of a referrer that tells the kind of statement; a hint, never an authority.
 const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
-/// The annotation of a referrer that tells what the bundle holds.
-const CONTENT_ANNOTATION: &str = "dev.sigstore.bundle.content";
 /// The annotation that tells when a manifest was made.
 const CREATED_ANNOTATION: &str = "org.opencontainers.image.created";
 

@@ -2,41 +2,47 @@
 //! "Unavailable Referrers API"): found through the API, and attached with the API or the fallback tag.
 
 use super::fallback_tag::FallbackTag;
+use std::time::Duration;
+
 use super::{
-    BUNDLE_MEDIA_TYPE, BUNDLE_MEDIA_TYPE_PREFIX, CONTENT_ANNOTATION, CREATED_ANNOTATION, Candidate,
-    Content, Discovered, PREDICATE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE, SignatureStore,
+    BUNDLE_MEDIA_TYPE_PREFIX, CREATED_ANNOTATION, Candidate, Content, Discovered,
+    PREDICATE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE, SignatureStore,
 };
-use crate::chart::{ChartManifest, Digest};
+use crate::chart::{ChartManifest, Digest, MANIFEST};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{
-    Descriptor, EMPTY_CONFIG, ReferrerManifest, Referrers as Answer, Repository,
+    Descriptor, EMPTY_BLOB, Entry, Index, Referrer, ReferrerManifest, Referrers as Answer,
+    Repository,
 };
-use crate::verify::{COSIGN_SIGN_PREDICATE, MAX_BUNDLE_BYTES, MANIFEST_MEDIA_TYPE};
+use crate::verify::{COSIGN_SIGN_PREDICATE, MAX_BUNDLE_BYTES};
 
 /// Bundles up to this size also stand in their manifest as `data` (OCI image specification,
 /// descriptor), which saves every reader that knows the field a request.
 const MAX_INLINED_BYTES: usize = 32 << 10;
+
+/// When a registry is asked whether it lists what it took: at once, then twice more.
+const READ_BACK_PAUSES: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(300), Duration::from_millis(1000)];
 
 /// The signatures that the referrers API lists for one manifest.
 #[derive(Debug)]
 pub struct Referrers<'a> {
     repository: &'a Repository,
     subject: Digest,
-    max_candidates: usize,
 }
 
 impl<'a> Referrers<'a> {
     /// The place beside `subject` in `repository`.
-    pub fn new(repository: &'a Repository, subject: Digest, max_candidates: usize) -> Self {
-        Self { repository, subject, max_candidates }
+    pub fn new(repository: &'a Repository, subject: Digest) -> Self {
+        Self { repository, subject }
     }
 }
 
 impl SignatureStore for Referrers<'_> {
     async fn discover(&self) -> Discovered {
         let object = "referrers API".to_owned();
-        match self.repository.referrers(&self.subject, self.max_candidates).await {
-            Ok(Answer::Listed(entries)) => Discovered::found(object, candidates(&entries)),
+        match self.repository.referrers(&self.subject).await {
+            Ok(Answer::Listed(entries)) => listed(object, &entries),
             Ok(Answer::Absent { why }) => Discovered::nothing(object, why),
             Err(error) => Discovered::open(object, error),
         }
@@ -47,17 +53,29 @@ impl SignatureStore for Referrers<'_> {
     }
 }
 
-pub(super) fn candidates(entries: &[Descriptor]) -> Vec<Candidate> {
+/// What a listing holds. An entry that cannot be read hides none of the others, and is not passed over
+/// in silence either.
+pub(super) fn listed(object: String, entries: &[Entry]) -> Discovered {
     let annotation = |entry: &Descriptor, key: &str| entry.annotations.get(key).cloned();
-    entries
-        .iter()
-        .map(|entry| Candidate {
-            digest: entry.digest,
-            artifact_type: entry.artifact_type.clone(),
-            predicate_type: annotation(entry, PREDICATE_ANNOTATION),
-            created: annotation(entry, CREATED_ANNOTATION),
-        })
-        .collect()
+    let mut candidates = Vec::with_capacity(entries.len());
+    let mut unreadable = 0_usize;
+    for entry in entries {
+        match &entry.descriptor {
+            Ok(entry) => candidates.push(Candidate {
+                digest: entry.digest,
+                artifact_type: entry.artifact_type.clone(),
+                predicate_type: annotation(entry, PREDICATE_ANNOTATION),
+                created: annotation(entry, CREATED_ANNOTATION),
+            }),
+            Err(_) => unreadable += 1,
+        }
+    }
+    let mut discovered = Discovered::found(object, candidates);
+    if unreadable > 0 {
+        let cause = format!("{unreadable} entries of the listing cannot be read");
+        discovered.error = Some(Error::undecided(Reason::Malformed, cause));
+    }
+    discovered
 }
 
 /// Fetches a referrer's manifest and, where it is not inlined, the bundle; both by digest.
@@ -70,7 +88,10 @@ pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Res
         .manifest(&digest.to_string())
         .await?
         .ok_or_else(|| missing("signature manifest", &digest))?;
-    let Some(manifest) = ReferrerManifest::parse(&raw.bytes)? else { return Ok(Content::Other) };
+    if let Ok(Some(_)) = Index::parse(&raw.bytes) {
+        return Ok(Content::Other);
+    }
+    let manifest = ReferrerManifest::parse(&raw.bytes)?;
     let bundles: Vec<_> = manifest
         .layers
         .iter()
@@ -94,7 +115,7 @@ pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Res
         ));
     }
     if let Some(bytes) = layer.inlined()? {
-        return Ok(Content::Bundle(bytes));
+        return Ok(Content::Bundle(bytes.to_vec()));
     }
     let bound = usize::try_from(layer.size).unwrap_or(MAX_BUNDLE_BYTES);
     let bytes = repository
@@ -110,7 +131,7 @@ pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Res
 /// # Errors
 /// Undecided, when the registry does not take it.
 pub async fn prove_write_access(repository: &Repository) -> Result<()> {
-    repository.push_blob(EMPTY_CONFIG.into()).await
+    repository.push_blob(EMPTY_BLOB.into()).await.map(drop)
 }
 
 /// How a bundle was attached.
@@ -136,34 +157,37 @@ pub async fn attach(
     created: jiff::Timestamp,
 ) -> Result<(Through, Digest)> {
     repository.push_blob(bundle.to_vec().into()).await?;
-    let manifest = ReferrerManifest::build(
-        BUNDLE_MEDIA_TYPE,
-        bundle,
-        bundle.len() <= MAX_INLINED_BYTES,
-        (subject.media_type.as_str(), &subject.digest, subject.size),
-        &[
-            (CREATED_ANNOTATION, &created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
-            (CONTENT_ANNOTATION, "dsse-envelope"),
-            (PREDICATE_ANNOTATION, COSIGN_SIGN_PREDICATE),
-        ],
-    )?;
-    let digest = Digest::of(&manifest);
-    let listed = Descriptor::of_referrer(&manifest, MANIFEST_MEDIA_TYPE)?;
-    repository
-        .push_manifest(&digest.to_string(), MANIFEST_MEDIA_TYPE, manifest.into())
-        .await?;
-    // `OCI-Subject` in the answer promises a listing; some registries promise it falsely, so the
-    // listing itself decides.
-    match repository.referrers_holding(&subject.digest, &digest).await? {
-        Some(true) => Ok((Through::Api, digest)),
-        Some(false) => Err(Error::undecided(
-            Reason::Unreachable,
-            "the registry took the signature and does not list it",
-        )
-        .note("sign again: what was left behind is not listed anywhere")),
-        None => {
-            FallbackTag::new(repository, subject.digest).add(&listed).await?;
-            Ok((Through::FallbackTag, digest))
+    let subject = Descriptor {
+        digest: subject.digest,
+        size: subject.size,
+        ..Descriptor::of(&subject.media_type, &[])
+    };
+    let inline = bundle.len() <= MAX_INLINED_BYTES;
+    let referrer = Referrer::new(&subject, bundle, COSIGN_SIGN_PREDICATE, created, inline);
+    let digest = referrer.entry.digest;
+    repository.push_manifest(&digest.to_string(), MANIFEST, referrer.bytes).await?;
+    // `OCI-Subject` in the answer promises a listing, and some registries promise it falsely: the listing
+    // itself decides.
+    for pause in READ_BACK_PAUSES {
+        tokio::time::sleep(pause).await;
+        match repository.referrers(&subject.digest).await? {
+            Answer::Absent { .. } => {
+                FallbackTag::new(repository, subject.digest).add(&referrer.entry).await?;
+                return Ok((Through::FallbackTag, digest));
+            }
+            Answer::Listed(entries) => {
+                let ours = |entry: &Entry| {
+                    entry.descriptor.as_ref().is_ok_and(|entry| entry.digest == digest)
+                };
+                if entries.iter().any(ours) {
+                    return Ok((Through::Api, digest));
+                }
+            }
         }
     }
+    Err(Error::undecided(
+        Reason::Unreachable,
+        "the registry took the signature and does not list it",
+    )
+    .note("sign again: what was left behind is not listed anywhere"))
 }

@@ -47,9 +47,13 @@ impl Source {
 /// usage, when the file cannot be opened.
 pub fn trusted_root(source: Option<&Source>) -> Result<TrustRoot> {
     match source {
-        None => Err(Error::new(Class::Undecided, Reason::TrustUnusable, "no trusted root is named")
-            .note("nothing can be verified without one")
-            .hint("add `--trusted-root embedded` (public-good Sigstore) or `--trusted-root FILE`")),
+        None => {
+            Err(Error::new(Class::Undecided, Reason::TrustUnusable, "no trusted root is named")
+                .note("nothing can be verified without one")
+                .hint(
+                    "add `--trusted-root embedded` (public-good Sigstore) or `--trusted-root FILE`",
+                ))
+        }
         Some(Source::Embedded) => TrustRoot::from_json(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes()),
         Some(Source::File(path)) => {
             let json = read(path)?;

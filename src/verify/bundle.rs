@@ -27,9 +27,8 @@ impl Bundle {
     /// no statement. Refused (`unsupported-format` is kept for formats that may be right):
     /// an envelope whose payload is not in-toto is `malformed` too.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let malformed = |cause: String| {
-            Error::refused(Reason::Malformed, "not a Sigstore bundle").cause(cause)
-        };
+        let malformed =
+            |cause: String| Error::refused(Reason::Malformed, "not a Sigstore bundle").cause(cause);
         if bytes.len() > MAX_BUNDLE_BYTES {
             return Err(malformed(format!(
                 "it is larger than {MAX_BUNDLE_BYTES} bytes: {} bytes",
@@ -47,12 +46,13 @@ impl Bundle {
     /// # Errors
     /// As [`Bundle::parse`].
     pub fn from_inner(inner: sigstore_types::Bundle) -> Result<Self> {
-        let malformed = |cause: String| {
-            Error::refused(Reason::Malformed, "not a Sigstore bundle").cause(cause)
-        };
+        let malformed =
+            |cause: String| Error::refused(Reason::Malformed, "not a Sigstore bundle").cause(cause);
         let material = &inner.verification_material;
-        let counts =
-            [material.tlog_entries.len(), material.timestamp_verification_data.rfc3161_timestamps.len()];
+        let counts = [
+            material.tlog_entries.len(),
+            material.timestamp_verification_data.rfc3161_timestamps.len(),
+        ];
         if counts.iter().any(|count| *count > MAX_EVIDENCE) {
             return Err(malformed(format!(
                 "it holds {} log entries and {} timestamps; {MAX_EVIDENCE} of each are read",

@@ -2,10 +2,9 @@
 //! is it about these bytes, and does it mean this chart; the third, who signed, is the policy's).
 
 use super::bundle::Bundle;
-use super::statement::{
-    CHART_MEDIA_TYPE, PROV_MEDIA_TYPE, Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION,
-};
-use crate::chart::{ChartManifest, Digest, TagMeaning};
+use super::statement::{Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION};
+use crate::chart::version::TagMeaning;
+use crate::chart::{CHART_LAYER, ChartManifest, Digest, PROV_LAYER};
 use crate::error::{Error, Reason, Result};
 
 /// Which digest has to be among the subjects when a reference is verified.
@@ -106,13 +105,13 @@ fn annotated(manifest: &ChartManifest) -> Option<(&str, &str)> {
 pub(super) fn cover(statement: &Statement, target: &Target<'_>) -> Result<Coverage> {
     match target {
         Target::File { digest, .. } => {
-            if !statement.covers_loosely(digest, CHART_MEDIA_TYPE) {
+            if !statement.covers_loosely(digest, CHART_LAYER) {
                 return Err(Error::refused(
                     Reason::NotCovered,
                     "signature does not match this chart",
                 )
                 .expected_found(
-                    signed_digests(statement, Some(CHART_MEDIA_TYPE)),
+                    signed_digests(statement, Some(CHART_LAYER)),
                     format!("{digest}  (this file)"),
                 ));
             }
@@ -129,7 +128,7 @@ pub(super) fn cover(statement: &Statement, target: &Target<'_>) -> Result<Covera
 }
 
 fn by_manifest(statement: &Statement, manifest: &ChartManifest) -> Result<Coverage> {
-    let chart_layer = statement.covers(&manifest.chart.digest, CHART_MEDIA_TYPE);
+    let chart_layer = statement.covers(&manifest.chart.digest, CHART_LAYER);
     if !statement.names(&manifest.digest) {
         let error = Error::refused(Reason::NotCovered, "manifest not signed").expected_found(
             signed_digests(statement, None),
@@ -137,7 +136,9 @@ fn by_manifest(statement: &Statement, manifest: &ChartManifest) -> Result<Covera
         );
         return Err(if chart_layer {
             error
-                .note("its chart layer is signed: the chart was pushed again, or wrapped by somebody")
+                .note(
+                    "its chart layer is signed: the chart was pushed again, or wrapped by somebody",
+                )
                 .hint("to accept the layer alone, add `--match chart-layer`")
         } else {
             error
@@ -151,20 +152,18 @@ fn by_manifest(statement: &Statement, manifest: &ChartManifest) -> Result<Covera
 /// For each kind of layer that the statement names, this chart's layer of that kind must be among
 /// its subjects. Answers whether the provenance is.
 fn named_layers(statement: &Statement, manifest: &ChartManifest) -> Result<bool> {
-    if statement.speaks_of(CHART_MEDIA_TYPE)
-        && !statement.covers(&manifest.chart.digest, CHART_MEDIA_TYPE)
-    {
+    if statement.speaks_of(CHART_LAYER) && !statement.covers(&manifest.chart.digest, CHART_LAYER) {
         return Err(Error::refused(Reason::NotCovered, "chart layer not signed").expected_found(
-            signed_digests(statement, Some(CHART_MEDIA_TYPE)),
+            signed_digests(statement, Some(CHART_LAYER)),
             format!("{}  (this layer)", manifest.chart.digest),
         ));
     }
-    if !statement.speaks_of(PROV_MEDIA_TYPE) {
+    if !statement.speaks_of(PROV_LAYER) {
         return Ok(false);
     }
-    let signed = signed_digests(statement, Some(PROV_MEDIA_TYPE));
+    let signed = signed_digests(statement, Some(PROV_LAYER));
     match &manifest.prov {
-        Some(prov) if statement.covers(&prov.digest, PROV_MEDIA_TYPE) => Ok(true),
+        Some(prov) if statement.covers(&prov.digest, PROV_LAYER) => Ok(true),
         Some(prov) => Err(Error::refused(Reason::NotCovered, "provenance layer not signed")
             .expected_found(signed, format!("{}  (this layer)", prov.digest))),
         None => Err(Error::refused(Reason::NotCovered, "signed provenance layer is missing")
@@ -173,20 +172,23 @@ fn named_layers(statement: &Statement, manifest: &ChartManifest) -> Result<bool>
 }
 
 fn by_layer(statement: &Statement, manifest: &ChartManifest) -> Result<Coverage> {
-    if !statement.covers(&manifest.chart.digest, CHART_MEDIA_TYPE) {
+    if !statement.covers(&manifest.chart.digest, CHART_LAYER) {
         return Err(Error::refused(Reason::NotCovered, "chart layer not signed").expected_found(
-            signed_digests(statement, Some(CHART_MEDIA_TYPE)),
+            signed_digests(statement, Some(CHART_LAYER)),
             format!("{}  (this layer)", manifest.chart.digest),
         ));
     }
     let prov = named_layers(statement, manifest)?;
     let signed_layers = 1 + usize::from(prov);
     if manifest.layer_count != signed_layers {
-        return Err(Error::refused(Reason::NotCovered, "manifest holds layers that are not signed")
-            .expected_found(
-                format!("{signed_layers} signed"),
-                format!("{} in the manifest", manifest.layer_count),
-            ));
+        return Err(Error::refused(
+            Reason::NotCovered,
+            "manifest holds layers that are not signed",
+        )
+        .expected_found(
+            format!("{signed_layers} signed"),
+            format!("{} in the manifest", manifest.layer_count),
+        ));
     }
     let covered = Covered { manifest: false, chart: true, prov };
     Ok(Coverage { digest: manifest.chart.digest, kind: SubjectKind::Chart, covered })

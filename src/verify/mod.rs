@@ -13,11 +13,11 @@ mod trust_root;
 mod verifier;
 
 pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
+pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
 pub use policy::{Identity, Matcher, Policy};
 pub use statement::{
-    CHART_MEDIA_TYPE, COSIGN_SIGN_PREDICATE, MANIFEST_MEDIA_TYPE, PAYLOAD_TYPE, PROV_MEDIA_TYPE,
-    Statement, StatementSubject, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION,
+    COSIGN_SIGN_PREDICATE, PAYLOAD_TYPE, Statement, StatementSubject, SubjectKind,
+    TITLE_ANNOTATION, VERSION_ANNOTATION,
 };
-pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
 pub use trust_root::TrustRoot;
 pub use verifier::{Artifact, Judgement, LogRecord, Signer, Stage, Verified, Verifier};

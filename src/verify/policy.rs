@@ -45,7 +45,9 @@ impl Matcher {
                 let words = error.to_string();
                 let cause = words.lines().last().unwrap_or_default().trim();
                 let cause = cause.strip_prefix("error: ").unwrap_or(cause).to_owned();
-                Error::usage("not a regular expression").on(format!("{flag} {pattern}")).cause(cause)
+                Error::usage("not a regular expression")
+                    .on(format!("{flag} {pattern}"))
+                    .cause(cause)
             })
         };
         // The pattern is compiled by itself first, so that `a)|(b` cannot climb out of the group.

@@ -6,19 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::json;
-use crate::chart::Digest;
+use crate::chart::{CHART_LAYER, Digest, PROV_LAYER};
 use crate::error::{Error, Reason, Result};
 
 /// The predicate type of a signature (cosign's); anything else is an attestation of another kind.
 pub const COSIGN_SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 /// The media type of the DSSE payload.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-/// The media type of an OCI image manifest.
-pub const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-/// The media type of the chart content layer.
-pub const CHART_MEDIA_TYPE: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-/// The media type of the provenance layer.
-pub const PROV_MEDIA_TYPE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
 /// The annotation that names the chart.
 pub const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
 /// The annotation that holds the chart's version.
@@ -133,14 +127,14 @@ impl Statement {
         if let Some((digest, media_type)) = manifest {
             subject.push(StatementSubject::new(format!("{name}:{version}"), digest, media_type));
         }
-        let mut layer = StatementSubject::new(file.clone(), chart, CHART_MEDIA_TYPE);
+        let mut layer = StatementSubject::new(file.clone(), chart, CHART_LAYER);
         layer.annotations = Some(BTreeMap::from([
             (TITLE_ANNOTATION.to_owned(), Value::from(name)),
             (VERSION_ANNOTATION.to_owned(), Value::from(version)),
         ]));
         subject.push(layer);
         if let Some(digest) = prov {
-            subject.push(StatementSubject::new(format!("{file}.prov"), digest, PROV_MEDIA_TYPE));
+            subject.push(StatementSubject::new(format!("{file}.prov"), digest, PROV_LAYER));
         }
         Self {
             type_: STATEMENT_TYPE.to_owned(),
@@ -220,7 +214,7 @@ impl Statement {
     pub fn chart_annotations(&self, chart: &Digest) -> Option<(&str, &str)> {
         self.subject
             .iter()
-            .filter(|subject| subject.has_media_type(CHART_MEDIA_TYPE) && subject.names(chart))
+            .filter(|subject| subject.has_media_type(CHART_LAYER) && subject.names(chart))
             .find_map(|subject| {
                 subject.annotation(TITLE_ANNOTATION).zip(subject.annotation(VERSION_ANNOTATION))
             })
@@ -237,7 +231,7 @@ mod tests {
         let statement = Statement::of_chart(
             "web",
             "1.4.2",
-            Some((&manifest, MANIFEST_MEDIA_TYPE)),
+            Some((&manifest, crate::chart::MANIFEST)),
             &chart,
             Some(&prov),
         );
@@ -276,13 +270,13 @@ mod tests {
         );
         let statement = Statement::parse(text.as_bytes()).unwrap();
         assert!(statement.names(&digest));
-        assert!(!statement.speaks_of(CHART_MEDIA_TYPE));
+        assert!(!statement.speaks_of(CHART_LAYER));
     }
 
     #[test]
     fn an_upper_case_or_other_digest_names_nothing() {
         let digest = Digest::of(b"m");
-        let mut subject = StatementSubject::new("x".into(), &digest, CHART_MEDIA_TYPE);
+        let mut subject = StatementSubject::new("x".into(), &digest, CHART_LAYER);
         subject.digest = BTreeMap::from([("sha256".into(), digest.hex().to_uppercase())]);
         assert!(!subject.names(&digest));
         subject.digest = BTreeMap::from([("sha512".into(), digest.hex())]);

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use sigstore_types::{KindVersion, TransparencyLogEntry};
 use sigstore_verify::{
-    CertificateError, Error as CrateError, TimestampError, TransparencyLogError, VerificationPolicy,
-    VerificationResult,
+    CertificateError, Error as CrateError, TimestampError, TransparencyLogError,
+    VerificationPolicy, VerificationResult,
 };
 
 use super::bundle::Bundle;
@@ -294,7 +294,7 @@ impl Verifier {
         let result = match artifact {
             Artifact::Bytes(bytes) => verifier.verify(bytes, inner, policy),
             Artifact::Digest(digest) => {
-                let hash = sigstore_types::Sha256Hash::new(*digest.bytes());
+                let hash = sigstore_types::Sha256Hash::new(digest.bytes());
                 verifier.verify(hash, inner, policy)
             }
         };
@@ -323,9 +323,10 @@ impl Verifier {
 
     fn record(&self, bundle: &Bundle, checked: &VerificationResult, stage: Stage) -> Verified {
         let claims = checked.certificate().map(|certificate| &certificate.ci_claims);
-        let claim = |pick: fn(&sigstore_verify::crypto::x509::FulcioCiClaims) -> &Option<String>| {
-            claims.and_then(|claims| pick(claims).clone())
-        };
+        let claim =
+            |pick: fn(&sigstore_verify::crypto::x509::FulcioCiClaims) -> &Option<String>| {
+                claims.and_then(|claims| pick(claims).clone())
+            };
         let signer = Signer {
             identity: checked.identity().map(ToString::to_string).unwrap_or_default(),
             issuer: checked.issuer().unwrap_or_default().to_owned(),

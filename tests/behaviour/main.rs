@@ -1,1 +1,5 @@
-//! placeholder
+//! What a user can see, behaviour by behaviour, against an in-process registry and Sigstore.
+
+mod support;
+
+mod story;

@@ -33,13 +33,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let ended = parse(std::env::args().skip(1)).and_then(|(command, arguments)| {
-        match command.as_str() {
+    let ended =
+        parse(std::env::args().skip(1)).and_then(|(command, arguments)| match command.as_str() {
             "verify-bundle" => verify(&arguments),
             "sign-bundle" => sign(&arguments),
             _ => Err(Error::usage("unknown command").on(command)),
-        }
-    });
+        });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

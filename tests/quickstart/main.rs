@@ -41,7 +41,8 @@ fn main() -> ExitCode {
 }
 
 fn as_cli(arguments: Vec<String>) -> ExitCode {
-    let (mut stdin, mut stdout, mut stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let (mut stdin, mut stdout, mut stderr) =
+        (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let terminals = (stdin.is_terminal(), stdout.is_terminal(), stderr.is_terminal());
     ExitCode::from(cli::run(Process {
         arguments,
@@ -78,7 +79,10 @@ impl Shell<'_> {
             .stdin(Stdio::null())
             .status()?;
         let code = status.code();
-        println!("[exit {}]", code.map_or_else(|| "by a signal".to_owned(), |code| code.to_string()));
+        println!(
+            "[exit {}]",
+            code.map_or_else(|| "by a signal".to_owned(), |code| code.to_string())
+        );
         if code != Some(expected) {
             return Err(format!("expected exit code {expected}").into());
         }
@@ -99,9 +103,15 @@ fn story(stay: bool) -> Result<(), Failure> {
     let repository = format!("oci://{}/acme/charts", registry.host());
     let reference = format!("{repository}/web:1.4.2");
 
-    println!("A registry ({}) and a Sigstore ({}) run inside this process.", registry.host(), sigstore.fulcio_url());
+    println!(
+        "A registry ({}) and a Sigstore ({}) run inside this process.",
+        registry.host(),
+        sigstore.fulcio_url()
+    );
     println!("They live on loopback and vouch for nothing; the protocols are the real ones.");
-    println!("\n$ export HELM_SIGSTORE_TRUSTED_ROOT=trusted_root.json HELM_SIGSTORE_SIGNING_CONFIG=signing_config.json");
+    println!(
+        "\n$ export HELM_SIGSTORE_TRUSTED_ROOT=trusted_root.json HELM_SIGSTORE_SIGNING_CONFIG=signing_config.json"
+    );
     println!("$ export HELM_SIGSTORE_PLAIN_HTTP=true SIGSTORE_ID_TOKEN=$(cat token)");
 
     println!("\n$ helm package web && helm push web-1.4.2.tgz {repository} --plain-http");
@@ -139,7 +149,8 @@ fn story(stay: bool) -> Result<(), Failure> {
     shell.run(&["sign", "web-1.4.2.tgz", "--repository", &repository], 0)?;
 
     println!("\n# The operator verifies it by reference and keeps the bundle …");
-    let mut by_reference = with(&["verify", "--version", "^1", "--bundle-out", "web.sigstore.json"]);
+    let mut by_reference =
+        with(&["verify", "--version", "^1", "--bundle-out", "web.sigstore.json"]);
     by_reference.insert(1, format!("{repository}/web"));
     run(by_reference, 0)?;
 
@@ -148,7 +159,14 @@ fn story(stay: bool) -> Result<(), Failure> {
 
     println!("\n# Who may sign is part of the question.");
     shell.run(
-        &["verify", &reference, "--certificate-identity", "mallory@example.com", "--certificate-oidc-issuer", &issuer],
+        &[
+            "verify",
+            &reference,
+            "--certificate-identity",
+            "mallory@example.com",
+            "--certificate-oidc-issuer",
+            &issuer,
+        ],
         5,
     )?;
 
@@ -168,11 +186,15 @@ fn story(stay: bool) -> Result<(), Failure> {
         chart.write_to(path)?;
         println!("\nBoth stay up until Ctrl-C. For your own helm and cosign:");
         println!("cd {}", path.display());
-        println!("export HELM_SIGSTORE_TRUSTED_ROOT=$PWD/trusted_root.json HELM_SIGSTORE_SIGNING_CONFIG=$PWD/signing_config.json");
+        println!(
+            "export HELM_SIGSTORE_TRUSTED_ROOT=$PWD/trusted_root.json HELM_SIGSTORE_SIGNING_CONFIG=$PWD/signing_config.json"
+        );
         println!("export HELM_SIGSTORE_PLAIN_HTTP=true SIGSTORE_ID_TOKEN=$(cat token)");
         println!("helm push web-1.4.2.tgz {repository} --plain-http");
         println!("helm sigstore sign {reference}");
-        println!("cosign verify --trusted-root trusted_root.json --certificate-identity {identity} \\");
+        println!(
+            "cosign verify --trusted-root trusted_root.json --certificate-identity {identity} \\"
+        );
         println!("  --certificate-oidc-issuer {issuer} {}", reference.trim_start_matches("oci://"));
         wait_for_interrupt()?;
     }

@@ -15,16 +15,18 @@ const STATEMENT: &[u8] = br#"{"_type":"https://in-toto.io/Statement/v1"}"#;
 /// A verifier that remembers what it was asked, and says no at one stage if told to.
 #[derive(Default)]
 struct Check {
-    refuses: Option<OwnStage>,
-    asked: StdMutex<Vec<(OwnStage, Bundle, Digest)>>,
+    refuses: Option<Stage>,
+    asked: StdMutex<Vec<(Stage, Bundle, Digest)>>,
 }
 
 impl OwnBundleCheck for Check {
+    type Judged = ();
+
     fn verify_own(
         &self,
         bundle: &Bundle,
         artifact: &Digest,
-        stage: OwnStage,
+        stage: Stage,
         _: Timestamp,
     ) -> Result<()> {
         self.asked.lock().unwrap().push((stage, bundle.clone(), *artifact));
@@ -36,7 +38,7 @@ impl OwnBundleCheck for Check {
 }
 
 impl Check {
-    fn stages(&self) -> Vec<OwnStage> {
+    fn stages(&self) -> Vec<Stage> {
         self.asked.lock().unwrap().iter().map(|(stage, ..)| *stage).collect()
     }
 }
@@ -77,7 +79,7 @@ impl Instance {
         Signer::new(client(), services, source, Token::parse(&token()).unwrap())
     }
 
-    async fn sign(&self) -> Result<Signed> {
+    async fn sign(&self) -> Result<Signed<()>> {
         self.signer().sign(statement(), &Check::default()).await
     }
 
@@ -123,12 +125,12 @@ async fn logs_only_what_was_stamped_and_judged() {
         instance.paths(),
         ["/api/v2/signingCert", "/api/v1/timestamp", "/api/v1/log/entries"]
     );
-    assert_eq!(check.stages(), [OwnStage::BeforeLog, OwnStage::Complete]);
+    assert_eq!(check.stages(), [Stage::BeforeLog, Stage::Complete]);
     for (stage, bundle, digest) in check.asked.lock().unwrap().iter() {
         let material = &bundle.verification_material;
         assert_eq!(*digest, artifact());
         assert_eq!(material.timestamp_verification_data.rfc3161_timestamps.len(), 1);
-        assert_eq!(material.tlog_entries.len(), usize::from(*stage == OwnStage::Complete));
+        assert_eq!(material.tlog_entries.len(), usize::from(*stage == Stage::Complete));
     }
     assert_eq!(signed.certificate.identity(), Some(IDENTITY));
     assert_eq!(signed.certificate.issuer(), Some(ISSUER));
@@ -317,12 +319,12 @@ async fn a_run_waits_for_a_minute_in_all() {
 #[tokio::test]
 async fn a_bundle_that_fails_its_check_is_never_logged() {
     let instance = Instance::honest().await;
-    let check = Check { refuses: Some(OwnStage::BeforeLog), ..Check::default() };
+    let check = Check { refuses: Some(Stage::BeforeLog), ..Check::default() };
     let error = instance.signer().sign(statement(), &check).await.unwrap_err();
     assert_error(&error, Class::Refused, Reason::BadSignature, "bad signature");
     assert!(!instance.asked_log());
 
-    let check = Check { refuses: Some(OwnStage::Complete), ..Check::default() };
+    let check = Check { refuses: Some(Stage::Complete), ..Check::default() };
     instance.signer().sign(statement(), &check).await.unwrap_err();
 }
 
@@ -332,7 +334,7 @@ async fn does_without_a_timestamp_authority() {
     instance.timestamps = false;
     let check = Check::default();
     instance.signer().sign(statement(), &check).await.unwrap();
-    assert_eq!(check.stages(), [OwnStage::Complete]);
+    assert_eq!(check.stages(), [Stage::Complete]);
     assert_eq!(instance.paths(), ["/api/v2/signingCert", "/api/v1/log/entries"]);
 }
 

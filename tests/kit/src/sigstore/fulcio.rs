@@ -33,7 +33,7 @@ pub(crate) struct Fulcio {
     pub(crate) intermediate: Authority,
 }
 
-/// A request as the API defines it; unknown fields are ignored, as the real service's gateway does not.
+/// A request as the API defines it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SigningRequest {

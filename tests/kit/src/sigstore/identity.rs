@@ -1,6 +1,7 @@
 //! Who signs: the claims of an identity token, and what Fulcio makes of them in a certificate.
 //!
-//! The table of extensions follows Fulcio's `docs/oid-info.md` and its CI provider templates.
+//! The table of extensions follows Fulcio's `docs/oid-info.md` and its CI provider templates; it is what Fulcio 1.8.8
+//! writes for the same tokens.
 
 use serde_json::{Map, Value, json};
 
@@ -271,6 +272,8 @@ pub(crate) fn extensions(kind: IssuerKind, claims: &Map<String, Value>) -> Vec<(
             ]
         }
     };
+    // The token's subject as it is; Fulcio 1.8 writes it for every kind.
+    table.push((24, get("sub").into()));
     table.retain(|(_, text)| !text.is_empty());
     table
 }

@@ -42,6 +42,7 @@ impl Instance {
         let valid_from = now.saturating_sub(VALID_BEFORE_SECONDS);
         let valid_until = now.saturating_add(VALID_AFTER_SECONDS);
         let oidc_url = urls.iter().find(|(service, _)| *service == Service::Oidc);
+        let earlier = options.earlier_entries;
         Ok(Self {
             options,
             valid_from,
@@ -51,8 +52,8 @@ impl Instance {
             oidc: Provider::new(oidc_url.map(|(_, url)| url.clone()).unwrap_or_default())?,
             fulcio: Fulcio::new(valid_from, valid_until)?,
             ct: CtLog::new()?,
-            rekor_v1: RekorV1::new()?,
-            rekor_v2: RekorV2::new()?,
+            rekor_v1: RekorV1::new(earlier, now)?,
+            rekor_v2: RekorV2::new(earlier)?,
             tsa: Tsa::new(valid_from, valid_until)?,
             urls,
         })

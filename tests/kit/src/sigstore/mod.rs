@@ -28,10 +28,14 @@ mod keys;
 mod merkle;
 mod note;
 mod oidc;
+mod rekor_entry;
 mod rekor_v1;
 mod rekor_v2;
 mod trust;
 mod tsa;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,19 +59,24 @@ pub enum RekorVersion {
     V2,
 }
 
-/// What the signing config offers. All services run and are trusted in any case.
+/// How the instance is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The logs, in this order.
+    /// The logs that the signing config offers, in this order. Both run and are trusted in any case.
     pub rekor: Vec<RekorVersion>,
-    /// Whether there is a timestamp authority.
+    /// Whether the signing config offers the timestamp authority, which runs and is trusted in any case.
     pub tsa: bool,
+    /// How many entries of others each log holds at the start.
+    ///
+    /// The first entry of an empty log has index 0 and a proof without hashes. Go's JSON leaves both out, and
+    /// sigstore-python refuses such bundles, so 0 is for tests that are about just that.
+    pub earlier_entries: usize,
 }
 
 impl Default for Options {
     /// As the public-good instance: Rekor v1 and a timestamp authority.
     fn default() -> Self {
-        Self { rekor: vec![RekorVersion::V1], tsa: true }
+        Self { rekor: vec![RekorVersion::V1], tsa: true, earlier_entries: 3 }
     }
 }
 
@@ -241,6 +250,7 @@ impl Sigstore {
 
     /// Shifts the time in what is issued from now on: certificates, certificate timestamps, entry timestamps and RFC
     /// 3161 timestamps. With a positive number the clock of whoever verifies is behind. Identity tokens keep real time.
+    /// Keys and authorities are valid from 400 days before the start.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.instance.clock.set_offset(seconds);
     }

@@ -40,6 +40,13 @@ impl Noted {
     }
 }
 
+/// The text of one checkpoint with the signature of another.
+pub(crate) fn with_signature_of(text: &str, other: &str) -> String {
+    let body = text.split_once("\n\n").map_or(text, |(body, _)| body);
+    let signature = other.split_once("\n\n").map_or("", |(_, signature)| signature);
+    format!("{body}\n\n{signature}")
+}
+
 #[cfg(test)]
 mod tests {
     use sigstore_crypto::Checkpoint;

@@ -1,9 +1,11 @@
 //! The identity provider: issuers with discovery and keys, tokens, and GitHub's token endpoint for jobs.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
-    UnparsedPublicKey,
+    KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -28,9 +30,15 @@ pub(crate) const DEFAULT_WORKFLOW: &str =
 /// All issuers; they share one key.
 pub(crate) struct Provider {
     base_url: String,
-    key: EcdsaKeyPair,
-    key_id: String,
+    /// Made when first needed: an RSA key takes longer than everything else that the instance makes at its start.
+    key: OnceLock<Option<TokenKey>>,
     request_token: String,
+}
+
+/// RS256, as the real providers sign: cosign takes a token on its command line for one only if it is signed so.
+struct TokenKey {
+    pair: RsaKeyPair,
+    id: String,
 }
 
 /// Why a token is not accepted; logged nowhere, since the real service does not tell either.
@@ -45,10 +53,18 @@ pub(crate) enum Refused {
 
 impl Provider {
     pub(crate) fn new(base_url: String) -> Result<Self> {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-        let digest = sha256(key.public_key().as_ref());
-        let key_id = hex::encode(digest.get(..8).unwrap_or_default());
-        Ok(Self { base_url, key, key_id, request_token: hex::encode(random::<16>()?) })
+        let request_token = hex::encode(random::<16>()?);
+        Ok(Self { base_url, key: OnceLock::new(), request_token })
+    }
+
+    fn key(&self) -> Result<&TokenKey> {
+        let make = || {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048).ok()?;
+            let digest = sha256(pair.public_key().as_ref());
+            let id = hex::encode(digest.get(..8).unwrap_or_default());
+            Some(TokenKey { pair, id })
+        };
+        self.key.get_or_init(make).as_ref().ok_or_else(|| Error::new("no RSA key could be made"))
     }
 
     pub(crate) fn issuer(&self, kind: IssuerKind) -> String {
@@ -82,13 +98,20 @@ impl Provider {
         for (name, value) in own {
             claims.entry(name).or_insert(value);
         }
-        let header = json!({"alg": "ES256", "kid": self.key_id, "typ": "JWT"});
+        let key = self.key()?;
+        let header = json!({"alg": "RS256", "kid": key.id, "typ": "JWT"});
         let content = format!(
             "{}.{}",
             BASE64URL.encode(serde_json::to_vec(&header)?),
             BASE64URL.encode(serde_json::to_vec(&claims)?)
         );
-        let signature = self.key.sign(&SystemRandom::new(), content.as_bytes())?;
+        let mut signature = vec![0; key.pair.public_modulus_len()];
+        key.pair.sign(
+            &RSA_PKCS1_SHA256,
+            &SystemRandom::new(),
+            content.as_bytes(),
+            &mut signature,
+        )?;
         Ok(format!("{content}.{}", BASE64URL.encode(signature)))
     }
 
@@ -108,7 +131,8 @@ impl Provider {
             .into_iter()
             .find(|kind| self.issuer(*kind) == text("iss"))
             .ok_or(Refused::UnknownIssuer)?;
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key())
+        let key = self.key().map_err(|_| Refused::WrongSignature)?;
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.pair.public_key())
             .verify(content.as_bytes(), &signature)
             .map_err(|_| Refused::WrongSignature)?;
         let audience = match claims.get("aud") {
@@ -150,26 +174,28 @@ impl Provider {
             "authorization_endpoint": format!("{issuer}/auth"),
             "token_endpoint": format!("{issuer}/token"),
             "jwks_uri": format!("{issuer}/jwks"),
+            "code_challenge_methods_supported": ["S256"],
             "response_types_supported": ["code", "id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
+            "id_token_signing_alg_values_supported": ["RS256"],
             "scopes_supported": ["openid", "email"],
         });
         Reply::json(200, &document)
     }
 
     fn keys(&self) -> Reply {
-        // An uncompressed point: a marker byte and two coordinates of 32 bytes.
-        let point = self.key.public_key().as_ref();
-        let coordinate = |range| BASE64URL.encode(point.get(range).unwrap_or_default());
+        let key = match self.key() {
+            Ok(key) => key,
+            Err(error) => return Reply::text(500, error.to_string()),
+        };
+        let public = key.pair.public_key();
         let document = json!({"keys": [{
-            "alg": "ES256",
-            "crv": "P-256",
-            "kid": self.key_id,
-            "kty": "EC",
+            "alg": "RS256",
+            "e": BASE64URL.encode(public.exponent().big_endian_without_leading_zero()),
+            "kid": key.id,
+            "kty": "RSA",
+            "n": BASE64URL.encode(public.modulus().big_endian_without_leading_zero()),
             "use": "sig",
-            "x": coordinate(1..33),
-            "y": coordinate(33..65),
         }]});
         Reply::json(200, &document)
     }

@@ -16,8 +16,7 @@ use super::fulcio::failure;
 use super::http::{Call, Reply, lock};
 use super::keys::{KeyKind, PublicKey, SigningKey, random, sha256};
 use super::merkle::{Tree, leaf_hash};
-use super::note::Noted;
-use super::rekor_v1::with_signature_of;
+use super::note::{Noted, with_signature_of};
 
 /// The checkpoint's origin. Clients demand that it equals the host, without port, of the log's URL.
 pub(crate) const ORIGIN: &str = "localhost";
@@ -72,9 +71,14 @@ struct RawBytes {
 }
 
 impl RekorV2 {
-    pub(crate) fn new() -> Result<Self> {
+    /// A log with so many entries of others in it.
+    pub(crate) fn new(earlier: usize) -> Result<Self> {
         let noted = Noted { name: ORIGIN.into(), key: SigningKey::generate(KeyKind::Ed25519)? };
-        Ok(Self { noted, state: Mutex::default() })
+        let mut state = State::default();
+        for _ in 0..earlier {
+            state.append(foreign_body()?);
+        }
+        Ok(Self { noted, state: Mutex::new(state) })
     }
 
     pub(crate) fn answer(&self, call: &Call) -> Reply {
