@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use helm_sigstore_kit::registry::Registry;
 use helm_sigstore_kit::sigstore::{Identity, IssuerKind, Options, RekorVersion, Service, Sigstore};
 
 const USAGE: &str = "\
@@ -15,7 +16,7 @@ Starts a Sigstore on loopback ports, writes its documents, keys and identity tok
   --only      which services the environment names: oidc, fulcio, ct, rekor-v1, rekor-v2, tsa
   --rekor     which logs the signing config offers (v1)
   --no-tsa    offer no timestamp authority
-  --registry  start an OCI registry too
+  --registry  start an OCI registry with the referrers API too
 ";
 
 /// The life of the tokens that are written into the directory. `GET KIT_OIDC_URL/token?kind=github` makes fresh ones.
@@ -92,7 +93,8 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         // Listened for before `ready` is said, so that whoever reads it may end us in good order at once.
         let mut end = End::listen()?;
         let sigstore = Sigstore::try_start(arguments.options.clone())?;
-        let env = prepare(arguments, &sigstore)?;
+        let registry = arguments.registry.then(|| Registry::start(Default::default()));
+        let env = prepare(arguments, &sigstore, registry.as_ref())?;
         println!("ready: {}", env.display());
         end.wait().await?;
         Ok(())
@@ -141,7 +143,11 @@ impl End {
 }
 
 /// Writes the files and says where the environment is.
-fn prepare(arguments: &Arguments, sigstore: &Sigstore) -> Result<PathBuf, Failure> {
+fn prepare(
+    arguments: &Arguments,
+    sigstore: &Sigstore,
+    registry: Option<&Registry>,
+) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(&arguments.dir)?;
     let dir = arguments.dir.canonicalize()?;
     sigstore.write_files(&dir)?;
@@ -187,9 +193,8 @@ fn prepare(arguments: &Arguments, sigstore: &Sigstore) -> Result<PathBuf, Failur
     for (name, value) in sigstore.github_actions_env() {
         export(&mut env, &format!("KIT_{name}"), &value)?;
     }
-    if arguments.registry {
-        // The registry's address goes here once the kit has one to start.
-        return Err("--registry: this kit has no registry yet".into());
+    if let Some(registry) = registry {
+        export(&mut env, "KIT_REGISTRY_URL", &registry.origin())?;
     }
     let path = arguments.env.clone().unwrap_or_else(|| dir.join("env"));
     // Complete or not at all: whoever waits for the file may read it at once.
