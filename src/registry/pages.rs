@@ -73,7 +73,7 @@ fn next_in(header: &str) -> Option<String> {
         // The parameters end where the next target begins; a URL inside quotes does not matter to us.
         let end = after.find('<').unwrap_or(after.len());
         let (parameters, behind) = after.split_at(end);
-        if parameters.split(';').any(|parameter| is_next(parameter)) {
+        if parameters.split(';').any(is_next) {
             return Some(target.to_owned());
         }
         rest = behind;
