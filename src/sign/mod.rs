@@ -6,6 +6,8 @@
 //! second verifier: what a service says is compared with what we asked for here, and judged by the one
 //! verifier behind [`OwnBundleCheck`].
 
+#[cfg(test)]
+mod end_to_end;
 mod fulcio;
 mod identity;
 mod rekor;
@@ -20,5 +22,5 @@ mod token;
 pub use fulcio::Certificate;
 pub use identity::{Offered, TokenSource};
 pub use services::{Log, RekorVersion, Services};
-pub use signer::{Content, OwnBundleCheck, OwnStage, Signed, Signer};
+pub use signer::{Content, OwnBundleCheck, Signed, Signer};
 pub use token::{AUDIENCE, ExpectedIdentity, ExpectedName, Token};

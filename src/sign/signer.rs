@@ -23,19 +23,21 @@ use super::token::{AUDIENCE, Token, bad};
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
 use crate::net;
+use crate::verify::{self, Artifact, PAYLOAD_TYPE, Stage, Verified, Verifier};
 
-/// The payload type of in-toto statements in DSSE (in-toto attestation specification, "Envelope").
-const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// A certificate with less of its ten minutes left than this is replaced before it signs again: log and
 /// timestamp have to come while it is valid.
 const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
 /// How long a run waits, in all, for a clock that is behind those of the services.
 const MAX_WAIT: SignedDuration = SignedDuration::from_secs(60);
 
-/// The question that only the verifier answers: is this bundle, which we made, a good one?
+/// The question that only a verifier answers: is this bundle, which we made, a good one?
 ///
-/// The verifier lives elsewhere; this keeps the two apart.
-pub trait OwnBundleCheck: Send + Sync {
+/// A trait, so that the order of signing can be tested with a judge that says no at one stage.
+pub trait OwnBundleCheck {
+    /// What it knows of a bundle that it accepted.
+    type Verified;
+
     /// Judges `bundle` over `artifact` at `now`; before the log, a missing log entry is no fault.
     ///
     /// # Errors
@@ -44,18 +46,24 @@ pub trait OwnBundleCheck: Send + Sync {
         &self,
         bundle: &Bundle,
         artifact: &Digest,
-        stage: OwnStage,
+        stage: Stage,
         now: Timestamp,
-    ) -> Result<()>;
+    ) -> Result<Self::Verified>;
 }
 
-/// How far a bundle of ours has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnStage {
-    /// Signature, certificate and timestamp, and nothing public yet.
-    BeforeLog,
-    /// The bundle that will be attached.
-    Complete,
+impl OwnBundleCheck for Verifier {
+    type Verified = Verified;
+
+    fn verify_own(
+        &self,
+        bundle: &Bundle,
+        artifact: &Digest,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Verified> {
+        let bundle = verify::Bundle::from_inner(bundle.clone())?;
+        self.verify_own(&bundle, Artifact::Digest(*artifact), stage, now)
+    }
 }
 
 /// What to sign.
@@ -77,13 +85,15 @@ pub enum Content<'a> {
 
 /// A finished, verified bundle.
 #[derive(Clone, Debug)]
-pub struct Signed {
+pub struct Signed<V = Verified> {
     /// The bundle (Sigstore bundle format v0.3).
     pub bundle: Bundle,
     /// Its JSON: the bytes to attach.
     pub json: Vec<u8>,
     /// The certificate in it.
     pub certificate: Certificate,
+    /// What the verifier says of it.
+    pub verified: V,
 }
 
 /// Makes bundles with one identity, and, as long as it lives, with one key and certificate.
@@ -149,7 +159,11 @@ impl Signer {
     /// # Errors
     /// As [`Signer::certificate`]; undecided, when a service does not serve while the certificate lasts;
     /// and what `check` says.
-    pub async fn sign(&self, content: Content<'_>, check: &dyn OwnBundleCheck) -> Result<Signed> {
+    pub async fn sign<C: OwnBundleCheck>(
+        &self,
+        content: Content<'_>,
+        check: &C,
+    ) -> Result<Signed<C::Verified>> {
         let issued = self.issued().await?;
         let certificate = &issued.certificate;
         let left = certificate.not_after().duration_since(self.now());
@@ -164,7 +178,7 @@ impl Signer {
             self.wait_until(stamp.time).await?;
             bundle = bundle.with_rfc3161_timestamp(stamp.token);
             let so_far = bundle.clone().into_bundle();
-            check.verify_own(&so_far, &artifact, OwnStage::BeforeLog, self.now())?;
+            check.verify_own(&so_far, &artifact, Stage::BeforeLog, self.now())?;
         }
 
         let service = Service { net: &self.net, what: "cannot log the signature" };
@@ -174,9 +188,9 @@ impl Signer {
             self.wait_until(time).await?;
         }
         let bundle = bundle.with_tlog_entry(entry).into_bundle();
-        check.verify_own(&bundle, &artifact, OwnStage::Complete, self.now())?;
+        let verified = check.verify_own(&bundle, &artifact, Stage::Complete, self.now())?;
         let json = bundle.to_json().map_err(|error| own_fault(error.to_string()))?.into_bytes();
-        Ok(Signed { bundle, json, certificate: certificate.clone() })
+        Ok(Signed { bundle, json, certificate: certificate.clone(), verified })
     }
 
     async fn issued(&self) -> Result<Arc<Issued>> {
@@ -187,13 +201,13 @@ impl Signer {
         {
             return Ok(Arc::clone(issued));
         }
-        if state.issued.is_some() && self.source.renews() {
+        let stale = state.issued.is_some() || state.token.check(self.now(), AUDIENCE).is_err();
+        if stale && self.source.renews() {
             let token = self.source.resolve(&self.net).await?;
-            if token.expected() != state.token.expected() {
-                return Err(bad("the identity changed during the run").expected_found(
-                    state.token.expected().to_string(),
-                    token.expected().to_string(),
-                ));
+            if !token.is_of_same_identity(&state.token) {
+                return Err(bad("the identity changed during the run")
+                    .on(self.source.label())
+                    .expected_found(state.token.identity(), token.identity()));
             }
             state.token = token;
         }
