@@ -128,10 +128,8 @@ impl<'a> Printer<'a> {
         let object = outcome.reference.as_deref().unwrap_or(&outcome.input);
         let headline = if outcome.verdict == Verdict::Signed { "Signed" } else { "Verified" };
         line(&self.paint_out("32", headline), object);
-        if outcome.verdict == Verdict::Signed {
-            if let Some(digest) = &outcome.manifest_digest {
-                line("Digest", digest);
-            }
+        if let (Verdict::Signed, Some(digest)) = (outcome.verdict, &outcome.manifest_digest) {
+            line("Digest", digest);
         }
         let accepted = outcome.signatures.iter().find(|s| s.status == Status::Accepted);
         if let Some(signature) = accepted {

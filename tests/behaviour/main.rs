@@ -1,5 +1,7 @@
 //! What a user can see, behaviour by behaviour, against an in-process registry and Sigstore.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a failed arrangement ends the test
+
 mod support;
 
 mod story;

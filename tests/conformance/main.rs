@@ -2,6 +2,8 @@
 //! same Verifier and Signer as the command line, with no restriction on the predicate. Exit code 0 only for
 //! success.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)] // a program for people, with nothing else to print with
+
 use std::process::ExitCode;
 use std::rc::Rc;
 

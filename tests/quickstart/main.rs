@@ -5,6 +5,8 @@
 //! The commands of helm-sigstore are run for real: this program starts itself again as the command line,
 //! so that each command has its own environment and exit code.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)] // a program for people, with nothing else to print with
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use helm_sigstore_kit::registry::Registry;
+use helm_sigstore_kit::registry::{Options as RegistryOptions, Registry};
 use helm_sigstore_kit::sigstore::{Identity, IssuerKind, Options, RekorVersion, Service, Sigstore};
 
 const USAGE: &str = "\
@@ -16,7 +16,7 @@ Starts a Sigstore on loopback ports, writes its documents, keys and identity tok
   --only      which services the environment names: oidc, fulcio, ct, rekor-v1, rekor-v2, tsa
   --rekor     which logs the signing config offers (v1)
   --no-tsa    offer no timestamp authority
-  --registry  start an OCI registry with the referrers API too
+  --registry  start two OCI registries too: KIT_REGISTRY lists referrers, KIT_REGISTRY_FALLBACK does not
 ";
 
 /// The life of the tokens that are written into the directory. `GET KIT_OIDC_URL/token?kind=github` makes fresh ones.
@@ -93,8 +93,15 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         // Listened for before `ready` is said, so that whoever reads it may end us in good order at once.
         let mut end = End::listen()?;
         let sigstore = Sigstore::try_start(arguments.options.clone())?;
-        let registry = arguments.registry.then(|| Registry::start(Default::default()));
-        let env = prepare(arguments, &sigstore, registry.as_ref())?;
+        let registries = if arguments.registry {
+            vec![
+                ("KIT_REGISTRY", Registry::start(RegistryOptions::default())),
+                ("KIT_REGISTRY_FALLBACK", Registry::start(RegistryOptions::fallback())),
+            ]
+        } else {
+            Vec::new()
+        };
+        let env = prepare(arguments, &sigstore, &registries)?;
         println!("ready: {}", env.display());
         end.wait().await?;
         Ok(())
@@ -146,7 +153,7 @@ impl End {
 fn prepare(
     arguments: &Arguments,
     sigstore: &Sigstore,
-    registry: Option<&Registry>,
+    registries: &[(&str, Registry)],
 ) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(&arguments.dir)?;
     let dir = arguments.dir.canonicalize()?;
@@ -193,8 +200,8 @@ fn prepare(
     for (name, value) in sigstore.github_actions_env() {
         export(&mut env, &format!("KIT_{name}"), &value)?;
     }
-    if let Some(registry) = registry {
-        export(&mut env, "KIT_REGISTRY_URL", &registry.origin())?;
+    for (name, registry) in registries {
+        export(&mut env, name, &registry.host())?;
     }
     let path = arguments.env.clone().unwrap_or_else(|| dir.join("env"));
     // Complete or not at all: whoever waits for the file may read it at once.
