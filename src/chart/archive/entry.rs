@@ -204,7 +204,7 @@ pub(super) fn check_path(path: &str) -> Result<()> {
     }
     for part in path.split('/') {
         let drive = part.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
-            && part.bytes().nth(1) == Some(b':');
+            && part.as_bytes().get(1) == Some(&b':');
         match part {
             "" => return refuse("its name has an empty part or ends in a slash"),
             "." => return refuse("its name has the part \".\""),
