@@ -157,7 +157,7 @@ fn reads_gzip_as_go_does() {
 }
 
 #[test]
-fn refuses_unsafe_entries() {
+fn refuses_dangerous_entries() {
     let with = |entry: Vec<u8>| vec![chart_yaml(), entry];
     let mode = |name: &str, kind, mode: &'static [u8; 8]| {
         with(entry_with(name, kind, b"", |block| block[100..108].copy_from_slice(mode)))
@@ -213,7 +213,7 @@ fn refuses_unsafe_entries() {
         ("name not UTF-8", with(entry_with("web/x", b'0', b"", |b| b[4] = 0xff)), "not UTF-8"),
     ] {
         let error = read(&entries).unwrap_err();
-        assert_eq!(error.what, "unsafe chart archive", "{name}: {error}");
+        assert_eq!(error.what, "dangerous chart archive", "{name}: {error}");
         assert!(error.to_string().contains(why), "{name}: {error}");
     }
 }
