@@ -283,7 +283,8 @@ impl<'a> Findings<'a> {
         report
     }
 
-    /// The verdict. `pasteable` is the object in a form that a command takes.
+    /// The verdict. `again` is the object in a form that a command takes, and the flags that lead to the
+    /// same signatures.
     ///
     /// # Errors
     /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
@@ -292,7 +293,7 @@ impl<'a> Findings<'a> {
         self,
         looked_in: &mut Vec<LookedIn>,
         signatures: &mut Vec<SignatureReport>,
-        pasteable: &str,
+        again: &[String],
     ) -> Result<(Box<Verified>, Vec<u8>)> {
         let places: Vec<_> = self
             .looked_in
@@ -315,7 +316,7 @@ impl<'a> Findings<'a> {
         if matches!(self.policy, Policy::Unstated)
             && let Some(first) = valid.first()
         {
-            return Err(no_identity(&valid, first, pasteable));
+            return Err(no_identity(&valid, first, again));
         }
         let open = self.undecided.len();
         if let Some(error) = self.undecided.into_iter().next() {
@@ -369,7 +370,7 @@ fn words(signer: &Signer) -> String {
     format!("{}   issuer {}", signer.identity, signer.issuer)
 }
 
-fn no_identity(valid: &[&Signer], first: &Signer, pasteable: &str) -> Error {
+fn no_identity(valid: &[&Signer], first: &Signer, again: &[String]) -> Error {
     let mut error = Error::new(Class::Usage, Reason::NoIdentity, "no identity to trust was given");
     for signer in valid.iter().take(MAX_NAMED) {
         error = error.line("valid signature by", words(signer));
@@ -378,7 +379,8 @@ fn no_identity(valid: &[&Signer], first: &Signer, pasteable: &str) -> Error {
         error = error.note(format!("and by {} more", valid.len() - MAX_NAMED));
     }
     error.hint(format!(
-        "helm sigstore verify {pasteable} --certificate-identity {} --certificate-oidc-issuer {}",
+        "helm sigstore verify {} --certificate-identity {} --certificate-oidc-issuer {}",
+        again.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
         quoted(&first.identity),
         quoted(&first.issuer),
     ))

@@ -19,7 +19,7 @@ pub use report::{
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
 };
 pub use resolve::ChartName;
-pub use sign::{SignObject, SignRun};
+pub use sign::{Aftermath, SignObject, SignRun};
 pub use verify::{VerifyObject, VerifyRun, VerifySource};
 
 /// What a run tells while it works, and what it needs of the outside world.
@@ -51,7 +51,8 @@ impl World {
         (self.clock)()
     }
 
-    fn enter(&self, step: impl Into<String>) {
+    /// Says what is being done from now on, as in `resolving oci://…`.
+    pub fn enter(&self, step: impl Into<String>) {
         *self.step.borrow_mut() = step.into();
     }
 

@@ -1,5 +1,6 @@
 //! Signing: resolve, check that the chart is what it says, prove that we may write, sign, attach.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use super::World;
@@ -32,6 +33,8 @@ pub struct SignObject {
     pub repository: Option<RepositoryPrefix>,
     /// Where the bundle is written: a file or a directory.
     pub bundle_out: Option<PathBuf>,
+    /// Checks that the user switched off.
+    pub weakened: Vec<String>,
 }
 
 /// A run of `sign`: one key and certificate for all its objects.
@@ -46,25 +49,50 @@ pub struct SignRun {
     pub verifier: Verifier,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// Checks that the user switched off.
-    pub weakened: Vec<String>,
+    /// What an end at this moment would mean for the chart that is being signed.
+    pub aftermath: Aftermath,
+}
+
+/// How far the chart at hand has come: what can be said of it if the run ends undecided, or is cut off.
+#[derive(Debug)]
+pub struct Aftermath(Cell<&'static str>);
+
+impl Aftermath {
+    const BEFORE: &'static str = "nothing was signed";
+    const SIGNING: &'static str = "nothing was attached";
+    const ATTACHING: &'static str = "signed and logged, but perhaps not attached";
+}
+
+impl Default for Aftermath {
+    fn default() -> Self {
+        Self(Cell::new(Self::BEFORE))
+    }
 }
 
 impl SignRun {
     /// Signs one object. Every failure is an outcome.
     pub async fn sign(&self, object: &SignObject) -> Outcome {
-        let mut outcome = Outcome::new(object.argument.typed());
-        outcome.trust = Some(self.trust.clone());
-        outcome.weakened.clone_from(&self.weakened);
-        outcome.attached = Some(Vec::new());
-        outcome.already_signed = Some(false);
+        let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);
         match self.try_sign(object, &mut outcome).await {
             Ok(()) => {
+                self.aftermath.0.set(Aftermath::BEFORE);
                 outcome.verdict = Verdict::Signed;
                 outcome
             }
-            Err(error) => outcome.failed(error),
+            Err(error) => {
+                outcome.aftermath = self.aftermath.0.replace(Aftermath::BEFORE);
+                outcome.failed(error)
+            }
         }
+    }
+
+    /// An outcome that knows nothing of the object yet, only what the run relies on.
+    pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
+        let mut outcome = Outcome::of_sign(typed);
+        outcome.aftermath = self.aftermath.0.replace(Aftermath::BEFORE);
+        outcome.trust = Some(self.trust.clone());
+        outcome.weakened = weakened.to_vec();
+        outcome
     }
 
     async fn try_sign(&self, object: &SignObject, outcome: &mut Outcome) -> Result<()> {
@@ -92,6 +120,7 @@ impl SignRun {
             resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
         );
         self.world.enter("signing");
+        self.aftermath.0.set(Aftermath::SIGNING);
         let payload = statement.to_bytes()?;
         let content = Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
         let signed = self.signer.sign(content, &self.verifier).await?;
@@ -102,6 +131,7 @@ impl SignRun {
             let path = write_bundle(target, &name, &signed.json)?;
             outcome.bundle_file = Some(path.display().to_string());
         }
+        self.aftermath.0.set(Aftermath::ATTACHING);
         self.world.enter("attaching the signature");
         let (through, digest) =
             attach(&resolved.repository, &resolved.manifest, &signed.json, self.world.now())

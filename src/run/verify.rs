@@ -42,6 +42,8 @@ pub struct VerifyObject {
     pub source: VerifySource,
     /// Where the accepted bundle is written: a file or a directory.
     pub bundle_out: Option<PathBuf>,
+    /// Checks that the user switched off.
+    pub weakened: Vec<String>,
 }
 
 /// A run of `verify`.
@@ -61,21 +63,14 @@ pub struct VerifyRun {
     pub limits: Limits,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// Checks that the user switched off.
-    pub weakened: Vec<String>,
+    /// Flags that a command in a hint repeats.
+    pub repeated_flags: Vec<String>,
 }
 
 impl VerifyRun {
     /// Verifies one object. Every failure is an outcome.
     pub async fn verify(&self, object: &VerifyObject) -> Outcome {
-        let mut outcome = Outcome::new(object.argument.typed());
-        outcome.trust = Some(self.trust.clone());
-        outcome.weakened.clone_from(&self.weakened);
-        outcome.policy = Some(PolicyReport {
-            source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
-            file: None,
-            rule: None,
-        });
+        let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);
         let verified = match &object.argument {
             Argument::Reference(reference) => self.reference(object, reference, &mut outcome).await,
             Argument::File(path) => self.file(object, Path::new(path), &mut outcome).await,
@@ -87,6 +82,19 @@ impl VerifyRun {
             }
             Err(error) => outcome.failed(error),
         }
+    }
+
+    /// An outcome that knows nothing of the object yet, only what the run relies on.
+    pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
+        let mut outcome = Outcome::new(typed);
+        outcome.trust = Some(self.trust.clone());
+        outcome.weakened = weakened.to_vec();
+        outcome.policy = Some(PolicyReport {
+            source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
+            file: None,
+            rule: None,
+        });
+        outcome
     }
 
     async fn reference(
@@ -114,7 +122,11 @@ impl VerifyRun {
             }
             _ => self.ask_registry(&resolved, &question, &mut findings).await,
         }
-        let object_words = resolved.words();
+        // As typed, with the tag that was found where none was named.
+        let object_words = match (&reference.tag, &reference.digest) {
+            (None, None) => resolved.words(),
+            _ => reference.typed.clone(),
+        };
         let (verified, bundle) = self
             .conclude(findings, outcome, &resolved.pinned())
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
@@ -217,7 +229,8 @@ impl VerifyRun {
         outcome: &mut Outcome,
         pasteable: &str,
     ) -> Result<(Box<Verified>, Vec<u8>)> {
-        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, pasteable)
+        let again = [&[pasteable.to_owned()], self.repeated_flags.as_slice()].concat();
+        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, &again)
     }
 
     fn keep(&self, object: &VerifyObject, bundle: &[u8], outcome: &mut Outcome) -> Result<()> {
