@@ -273,7 +273,7 @@ impl<'a> Findings<'a> {
         report
     }
 
-    /// The verdict. `pasteable` is the object in a form that a command takes.
+    /// The verdict. `again` are the words that make `verify` look at the same object once more.
     ///
     /// # Errors
     /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
@@ -282,7 +282,7 @@ impl<'a> Findings<'a> {
         self,
         looked_in: &mut Vec<LookedIn>,
         signatures: &mut Vec<SignatureReport>,
-        pasteable: &str,
+        again: &str,
     ) -> Result<(Box<Verified>, Vec<u8>)> {
         let places: Vec<_> = self
             .looked_in
@@ -305,7 +305,7 @@ impl<'a> Findings<'a> {
         if matches!(self.policy, Policy::Unstated)
             && let Some(first) = valid.first()
         {
-            return Err(no_identity(&valid, first, pasteable));
+            return Err(no_identity(&valid, first, again));
         }
         let open = self.undecided.len();
         if let Some(error) = self.undecided.into_iter().next() {
@@ -320,7 +320,8 @@ impl<'a> Findings<'a> {
         let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| words(signer));
         let others: Vec<_> = others.collect();
         let candidates = self.refused.len();
-        let best = self.refused.into_iter().map(|(error, _)| error).max_by_key(usefulness);
+        // The first of equals, as the lines for the other signers leave out the first.
+        let best = self.refused.into_iter().rev().map(|(error, _)| error).max_by_key(usefulness);
         if let Some(mut error) = best {
             if error.reason == Reason::WrongSigner {
                 for line in &mut error.lines {
@@ -359,7 +360,7 @@ fn words(signer: &Signer) -> String {
     format!("{}   issuer {}", signer.identity, signer.issuer)
 }
 
-fn no_identity(valid: &[&Signer], first: &Signer, pasteable: &str) -> Error {
+fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {
     let mut error = Error::new(Class::Usage, Reason::NoIdentity, "no identity to trust was given");
     for signer in valid.iter().take(MAX_NAMED) {
         error = error.line("valid signature by", words(signer));
@@ -368,14 +369,14 @@ fn no_identity(valid: &[&Signer], first: &Signer, pasteable: &str) -> Error {
         error = error.note(format!("and by {} more", valid.len() - MAX_NAMED));
     }
     error.hint(format!(
-        "helm sigstore verify {pasteable} --certificate-identity {} --certificate-oidc-issuer {}",
+        "helm sigstore verify {again} --certificate-identity {} --certificate-oidc-issuer {}",
         quoted(&first.identity),
         quoted(&first.issuer),
     ))
 }
 
 /// A word for a POSIX shell: what stands in a certificate must not become a command when it is pasted.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+=,%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::World;
-use super::findings::{Findings, Question};
+use super::findings::{Findings, Question, quoted};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
 use crate::chart::version::TagMeaning;
@@ -130,7 +130,7 @@ impl VerifyRun {
         }
         let object_words = resolved.words();
         let (verified, bundle) = self
-            .conclude(findings, outcome, &resolved.pinned())
+            .conclude(findings, outcome, &self.again(object, resolved.pinned()))
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
         note(&verified, outcome);
         if verified.covered().manifest {
@@ -181,9 +181,9 @@ impl VerifyRun {
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
         }
-        let retry = path.display().to_string();
+        let again = self.again(object, path.display().to_string());
         let (verified, bundle) =
-            self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
+            self.conclude(findings, outcome, &again).map_err(|error| error.at_digest(digest))?;
         note(&verified, outcome);
         self.keep(object, &bundle, outcome)
     }
@@ -229,9 +229,31 @@ impl VerifyRun {
         &self,
         findings: Findings<'_>,
         outcome: &mut Outcome,
-        pasteable: &str,
+        again: &str,
     ) -> Result<(Box<Verified>, Vec<u8>)> {
-        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, pasteable)
+        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, again)
+    }
+
+    /// The words that make `verify` look at the same object, in the same places, for the same chart.
+    fn again(&self, object: &VerifyObject, target: String) -> String {
+        let mut words = vec![target];
+        match &object.source {
+            VerifySource::Beside => {}
+            VerifySource::Bundle(path) => {
+                words.extend(["--bundle".to_owned(), path.display().to_string()]);
+            }
+            VerifySource::Repository(prefix) => {
+                words.extend(["--repository".to_owned(), prefix.typed.clone()]);
+            }
+        }
+        if let Some(ChartName { name, version }) = &object.chart {
+            let version = version.as_ref().map(|version| format!(":{version}")).unwrap_or_default();
+            words.extend(["--chart".to_owned(), format!("{name}{version}")]);
+        }
+        if self.matching == Match::ChartLayer {
+            words.extend(["--match", "chart-layer"].map(str::to_owned));
+        }
+        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 
     fn keep(&self, object: &VerifyObject, bundle: &[u8], outcome: &mut Outcome) -> Result<()> {

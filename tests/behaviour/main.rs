@@ -5,3 +5,5 @@
 mod support;
 
 mod story;
+mod verify_craft;
+mod verify_identity;
