@@ -209,6 +209,8 @@ impl<'a> Findings<'a> {
                 report
             }
             Ok(Judgement::Refused { error, signer }) => self.refuse(report, error, signer),
+            // The config blob that the signed manifest names is there, and is that of no chart.
+            Err(error) if error.class == Class::Refused => self.refuse(report, error, None),
             Ok(Judgement::Undecided { error, .. }) | Err(error) => self.leave_open(report, error),
         }
     }
@@ -237,7 +239,10 @@ impl<'a> Findings<'a> {
             }
             Question::Reference { resolved, matching } => (resolved, *matching),
         };
-        let config = if Verifier::needs_config(bundle, &resolved.manifest) {
+        // With the layer alone neither annotations nor config are signed.
+        let needs_config =
+            matching == Match::Manifest && Verifier::needs_config(bundle, &resolved.manifest);
+        let config = if needs_config {
             Some(self.config.get_or_try_init(|| resolved.config()).await?)
         } else {
             None
