@@ -219,6 +219,8 @@ impl<'a> Findings<'a> {
                 report
             }
             Ok(Judgement::Refused { error, signer }) => self.refuse(report, error, signer),
+            // The config blob that the signed manifest names is there, and is that of no chart.
+            Err(error) if error.class == Class::Refused => self.refuse(report, error, None),
             Ok(Judgement::Undecided { error, .. }) | Err(error) => self.leave_open(report, error),
         }
     }
@@ -247,7 +249,10 @@ impl<'a> Findings<'a> {
             }
             Question::Reference { resolved, matching } => (resolved, *matching),
         };
-        let config = if Verifier::needs_config(bundle, &resolved.manifest) {
+        // With the layer alone neither annotations nor config are signed.
+        let needs_config =
+            matching == Match::Manifest && Verifier::needs_config(bundle, &resolved.manifest);
+        let config = if needs_config {
             Some(self.config.get_or_try_init(|| resolved.config()).await?)
         } else {
             None
@@ -331,7 +336,8 @@ impl<'a> Findings<'a> {
         let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| words(signer));
         let others: Vec<_> = others.collect();
         let candidates = self.refused.len();
-        let best = self.refused.into_iter().map(|(error, _)| error).max_by_key(usefulness);
+        // The first of equals, as the lines for the other signers leave out the first.
+        let best = self.refused.into_iter().rev().map(|(error, _)| error).max_by_key(usefulness);
         if let Some(mut error) = best {
             if error.reason == Reason::WrongSigner {
                 for line in &mut error.lines {

@@ -5,3 +5,8 @@
 mod support;
 
 mod story;
+mod verify_coverage;
+mod verify_craft;
+mod verify_identity;
+mod verify_meaning;
+mod verify_reference;
