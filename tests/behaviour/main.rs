@@ -5,3 +5,7 @@
 mod support;
 
 mod story;
+mod sign_chart;
+mod sign_objects;
+mod sign_support;
+mod sign_token;
