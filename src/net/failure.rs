@@ -134,6 +134,9 @@ impl Failure {
                 CertificateError::UnknownIssuer => {
                     "the server's certificate is signed by an unknown CA".into()
                 }
+                CertificateError::BadSignature => {
+                    "the server's certificate is not signed by the CA that it names".into()
+                }
                 CertificateError::NotValidForName
                 | CertificateError::NotValidForNameContext { .. } => {
                     "the server's certificate is for another host".into()

@@ -360,3 +360,5 @@ async fn read_whole(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -140,7 +140,7 @@ impl Repository {
             let request = Request::get(url, pages.bytes_left)
                 .header(ACCEPT, ACCEPT_JSON)
                 .redirects(Redirects::SameOrigin);
-            let response = self.send(request).await?;
+            let response = self.send(request).await.map_err(|error| pages.explain(error))?;
             match response.status.as_u16() {
                 200 => {}
                 404 => return Ok(None),
@@ -178,7 +178,7 @@ impl Repository {
             let request = Request::get(url, pages.bytes_left)
                 .header(ACCEPT, ACCEPT_INDEX)
                 .redirects(Redirects::SameOrigin);
-            let response = self.send(request).await?;
+            let response = self.send(request).await.map_err(|error| pages.explain(error))?;
             if let Some(why) = self.no_such_api(&response) {
                 if first {
                     return Ok(Referrers::Absent { why });

@@ -14,13 +14,24 @@ const MAX_HEADER: usize = 8 * 1024;
 /// Walks the pages of one list: never in a circle, never to another site, never without end.
 pub(super) struct Pages {
     seen: HashSet<Url>,
+    max_bytes: usize,
     /// Bytes that the rest of the list may have.
     pub(super) bytes_left: usize,
 }
 
 impl Pages {
     pub(super) fn new(first: &Url, max_bytes: usize) -> Self {
-        Self { seen: HashSet::from([first.clone()]), bytes_left: max_bytes }
+        Self { seen: HashSet::from([first.clone()]), max_bytes, bytes_left: max_bytes }
+    }
+
+    /// Says on an error about one page's bound what the bound of the whole list is.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match error.reason {
+            Reason::LimitReached => {
+                error.note(format!("of a list, {} bytes are read", self.max_bytes))
+            }
+            _ => error,
+        }
     }
 
     /// The page after this one; nothing if it is the last.
@@ -46,7 +57,8 @@ impl Pages {
             return failed(Reason::LimitReached, format!("more than {MAX_PAGES} pages"));
         }
         if self.bytes_left == 0 {
-            return failed(Reason::LimitReached, "more bytes than are read of a list".into());
+            let what = format!("the list is over its bound of {} bytes", self.max_bytes);
+            return failed(Reason::LimitReached, what);
         }
         if !self.seen.insert(next.clone()) {
             return failed(Reason::Malformed, "the pages form a loop".into());

@@ -32,17 +32,30 @@ impl Repository {
     /// http.
     pub async fn push_blob(&self, bytes: Bytes) -> Result<Digest> {
         let digest = Digest::of(&bytes);
-        let mut url = self.url("blobs/uploads/");
-        url.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let request = Request::new(Method::POST, url, MAX_ANSWER)
-            .body(OCTETS, bytes.clone())
-            .redirects(Redirects::SameOrigin)
-            .repeatable();
-        let response = self.send(request).await?;
-        match response.status.as_u16() {
-            200 | 201 | 204 => Ok(digest),
-            202 => self.finish_upload(&response, digest, bytes).await,
-            _ => Err(self.refusal(&response)),
+        let mut again = true;
+        loop {
+            let mut url = self.url("blobs/uploads/");
+            url.query_pairs_mut().append_pair("digest", &digest.to_string());
+            let request = Request::new(Method::POST, url, MAX_ANSWER)
+                .body(OCTETS, bytes.clone())
+                .redirects(Redirects::SameOrigin)
+                .repeatable();
+            let response = self.send(request).await?;
+            match response.status.as_u16() {
+                200 | 201 | 204 => return Ok(digest),
+                202 => {}
+                _ => return Err(self.refusal(&response)),
+            }
+            let response = self.finish_upload(&response, digest, bytes.clone()).await?;
+            match response.status.as_u16() {
+                200 | 201 | 204 => return Ok(digest),
+                // The upload is gone, perhaps because it arrived and only the answer did not.
+                404 if again => again = false,
+                _ if Origin::same(&response.url, &self.place.base) => {
+                    return Err(self.refusal(&response));
+                }
+                _ => return Err(response.failure(&explanation(&response))),
+            }
         }
     }
 
@@ -52,7 +65,7 @@ impl Repository {
         opened: &Response,
         digest: Digest,
         bytes: Bytes,
-    ) -> Result<Digest> {
+    ) -> Result<Response> {
         let mut url = self.upload_url(opened)?;
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let at_home = Origin::same(&url, &self.place.base);
@@ -60,18 +73,11 @@ impl Repository {
             .body(OCTETS, bytes)
             .redirects(Redirects::SameOrigin)
             .repeatable();
-        let response = if at_home {
-            self.send(request).await?
-        } else {
-            // Somebody else's host: the URL itself has to be all that it wants.
-            let request = request.plain_http(self.shared.settings.plain());
-            self.shared.client.send(request).await?
-        };
-        match response.status.as_u16() {
-            200 | 201 | 204 => Ok(digest),
-            _ if at_home => Err(self.refusal(&response)),
-            _ => Err(response.failure(&explanation(&response))),
+        if at_home {
+            return self.send(request).await;
         }
+        // Somebody else's host: the URL itself has to be all that it wants.
+        self.shared.client.send(request.plain_http(self.shared.settings.plain())).await
     }
 
     fn upload_url(&self, opened: &Response) -> Result<Url> {

@@ -112,7 +112,7 @@ impl SignRun {
         };
         outcome.attached = Some(vec![Attached { place, digest: digest.to_string() }]);
         outcome.digest_ref = Some(resolved.pinned());
-        outcome.signatures = vec![report(&resolved, place, &digest, &signed.judged)];
+        outcome.signatures = vec![report(&resolved, place, &digest, &signed.verified)];
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sigstore_crypto::{CertificateInfo, KeyPair, parse_certificate_info};
 use sigstore_types::{DerCertificate, DerPublicKey};
+use url::Url;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 use x509_cert::name::Name;
 use x509_cert::request::{CertReq, CertReqInfo, Version};
@@ -22,7 +23,6 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use super::service::{self, Call, Service};
 use super::token::{ExpectedIdentity, Token, bad};
 use crate::error::{Error, Reason, Result};
-use url::Url;
 
 /// The longest answer that is read, in bytes; real ones take 4 KiB.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
@@ -232,4 +232,53 @@ fn request(key: &KeyPair) -> Result<String, String> {
         .map_err(|error| error.to_string())?;
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     Ok(pem::encode_config(&pem::Pem::new("CERTIFICATE REQUEST", request), config))
+}
+
+#[cfg(test)]
+mod tests {
+    use sigstore_crypto::{SigningScheme, verify_signature};
+    use sigstore_types::SignatureBytes;
+
+    use super::*;
+    use crate::sign::testing::{Answers, IDENTITY, ISSUER};
+
+    fn leaf(answers: &Answers) -> String {
+        let key = KeyPair::generate_ecdsa_p256().unwrap();
+        answers.leaf(&STANDARD.encode(request(&key).unwrap()))
+    }
+
+    #[test]
+    fn the_request_proves_that_we_hold_the_key() {
+        let key = KeyPair::generate_ecdsa_p256().unwrap();
+        let text = request(&key).unwrap();
+        assert!(text.starts_with("-----BEGIN CERTIFICATE REQUEST-----\n") && !text.contains('\r'));
+        let request = CertReq::from_der(pem::parse(&text).unwrap().contents()).unwrap();
+        let public = DerPublicKey::new(request.info.public_key.to_der().unwrap());
+        assert_eq!(public, key.public_key_der().unwrap());
+        let signature = SignatureBytes::from_bytes(request.signature.raw_bytes());
+        let signed = request.info.to_der().unwrap();
+        verify_signature(&public, &signed, &signature, SigningScheme::EcdsaP256Sha256).unwrap();
+    }
+
+    #[test]
+    fn reads_what_the_leaf_says() {
+        let certificate = Certificate::from_chain(&[leaf(&Answers::default())]).unwrap();
+        assert_eq!(certificate.to_string(), format!("{IDENTITY}   issuer {ISSUER}"));
+        assert_eq!(certificate.not_after().duration_since(certificate.not_before()).as_secs(), 600);
+    }
+
+    #[test]
+    fn refuses_chains_that_are_none() {
+        let leaf = leaf(&Answers::default());
+        for (chain, words) in [
+            (vec![], "no certificate"),
+            (vec![String::new()], "PEM"),
+            (vec![leaf.replace("CERTIFICATE", "PUBLIC KEY")], "PUBLIC KEY"),
+            (vec![leaf.replace("MII", "MIJ")], "certificate"),
+            (vec![leaf; MAX_CHAIN + 1], "longer than 8"),
+        ] {
+            let error = Certificate::from_chain(&chain).unwrap_err();
+            assert!(error.contains(words), "{error} lacks {words:?}");
+        }
+    }
 }

@@ -6,6 +6,8 @@
 //! second verifier: what a service says is compared with what we asked for here, and judged by the one
 //! verifier behind [`OwnBundleCheck`].
 
+#[cfg(test)]
+mod end_to_end;
 mod fulcio;
 mod identity;
 mod rekor;

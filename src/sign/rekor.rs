@@ -107,8 +107,16 @@ async fn record_v2(
             ..Call::new(&url, MAX_ANSWER_BYTES)
         })
         .await?;
-    if !matches!(answer.status, 200 | 201) {
-        return Err(service.refused(&answer));
+    match answer.status {
+        200 | 201 => {}
+        // An earlier attempt of ours got through and its answer was lost. This log has no entries to ask
+        // for; another signature by the same key is another entry.
+        409 => {
+            return Err(service
+                .refused(&answer)
+                .note("sign again: a new signature is a new entry"));
+        }
+        _ => return Err(service.refused(&answer)),
     }
     let entry: TransparencyLogEntry = serde_json::from_slice(&answer.body)
         .map_err(|_| service.malformed(&url, "its answer is no log entry"))?;
@@ -196,7 +204,25 @@ impl Record<'_> {
         }
         let body = RekorEntryBody::parse(&entry.canonicalized_body, kind)
             .map_err(|_| "its entry cannot be read".to_owned())?;
-        if self.is_body(&body) { Ok(()) } else { Err("its entry is not ours".to_owned()) }
+        if !self.is_body(&body) {
+            return Err("its entry is not ours".to_owned());
+        }
+        // v1 promises the entry at a time; v2 has neither promise nor time of its own, and a reader might
+        // take what stands there for one.
+        let promised = (entry.inclusion_promise.is_some(), entry.integrated_time.is_some());
+        let wanted = kind != KindVersion::HashedRekordV002;
+        if promised != (wanted, wanted) {
+            return Err(match wanted {
+                true => "its entry has no signed time".to_owned(),
+                false => "its entry has a time that nobody signed".to_owned(),
+            });
+        }
+        let proved =
+            entry.inclusion_proof.as_ref().is_some_and(|proof| !proof.checkpoint.is_empty());
+        if !proved {
+            return Err("its entry has no proof with a checkpoint".to_owned());
+        }
+        Ok(())
     }
 
     fn is_body(&self, body: &RekorEntryBody) -> bool {
@@ -240,3 +266,6 @@ impl Record<'_> {
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, String> {
     serde_json::to_vec(value).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

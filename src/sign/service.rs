@@ -176,3 +176,29 @@ pub(super) fn said(body: &[u8]) -> String {
     };
     words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_WORDS).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_path_of_a_service_behind_a_prefix() {
+        let url = Url::parse("https://sigstore.acme.example/fulcio/?x#y").unwrap();
+        assert_eq!(
+            join(&url, "api/v2/signingCert").as_str(),
+            "https://sigstore.acme.example/fulcio/api/v2/signingCert"
+        );
+    }
+
+    #[test]
+    fn what_a_service_says_is_one_bounded_line() {
+        assert_eq!(said(b"{\"code\":3,\"message\":\"no\\n  such\\tthing\"}"), "no such thing");
+        assert_eq!(said(b"{\"error\":\"no\"}"), "no");
+        assert_eq!(said(b"<html>\r\n no"), "<html> no");
+        assert_eq!(said(b""), "");
+        assert_eq!(said(&[0xff; 9]).chars().count(), 9);
+        assert_eq!(said("\u{1f600}".repeat(9_999).as_bytes()).chars().count(), MAX_WORDS);
+        let long = format!("{{\"message\":\"{}\"}}", "x".repeat(9_999));
+        assert_eq!(said(long.as_bytes()).len(), MAX_WORDS);
+    }
+}

@@ -23,7 +23,7 @@ use super::token::{AUDIENCE, Token, bad};
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
 use crate::net;
-use crate::verify::{Artifact, PAYLOAD_TYPE, Stage, Verified, Verifier};
+use crate::verify::{self, Artifact, PAYLOAD_TYPE, Stage, Verified, Verifier};
 
 /// A certificate with less of its ten minutes left than this is replaced before it signs again: log and
 /// timestamp have to come while it is valid.
@@ -31,10 +31,12 @@ const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
 /// How long a run waits, in all, for a clock that is behind those of the services.
 const MAX_WAIT: SignedDuration = SignedDuration::from_secs(60);
 
-/// The question that only the verifier answers: is this bundle, which we made, a good one?
+/// The question that only a verifier answers: is this bundle, which we made, a good one?
+///
+/// A trait, so that the order of signing can be tested with a judge that says no at one stage.
 pub trait OwnBundleCheck {
-    /// What a successful judgement yields: the verifier's proof.
-    type Judged;
+    /// What it knows of a bundle that it accepted.
+    type Verified;
 
     /// Judges `bundle` over `artifact` at `now`; before the log, a missing log entry is no fault.
     ///
@@ -46,11 +48,11 @@ pub trait OwnBundleCheck {
         artifact: &Digest,
         stage: Stage,
         now: Timestamp,
-    ) -> Result<Self::Judged>;
+    ) -> Result<Self::Verified>;
 }
 
 impl OwnBundleCheck for Verifier {
-    type Judged = Verified;
+    type Verified = Verified;
 
     fn verify_own(
         &self,
@@ -59,8 +61,8 @@ impl OwnBundleCheck for Verifier {
         stage: Stage,
         now: Timestamp,
     ) -> Result<Verified> {
-        let bundle = crate::verify::Bundle::from_inner(bundle.clone())?;
-        Self::verify_own(self, &bundle, Artifact::Digest(*artifact), stage, now)
+        let bundle = verify::Bundle::from_inner(bundle.clone())?;
+        self.verify_own(&bundle, Artifact::Digest(*artifact), stage, now)
     }
 }
 
@@ -83,15 +85,15 @@ pub enum Content<'a> {
 
 /// A finished, verified bundle.
 #[derive(Clone, Debug)]
-pub struct Signed<J> {
+pub struct Signed<V = Verified> {
     /// The bundle (Sigstore bundle format v0.3).
     pub bundle: Bundle,
     /// Its JSON: the bytes to attach.
     pub json: Vec<u8>,
     /// The certificate in it.
     pub certificate: Certificate,
-    /// What the verifier says of the finished bundle.
-    pub judged: J,
+    /// What the verifier says of it.
+    pub verified: V,
 }
 
 /// Makes bundles with one identity, and, as long as it lives, with one key and certificate.
@@ -161,7 +163,7 @@ impl Signer {
         &self,
         content: Content<'_>,
         check: &C,
-    ) -> Result<Signed<C::Judged>> {
+    ) -> Result<Signed<C::Verified>> {
         let issued = self.issued().await?;
         let certificate = &issued.certificate;
         let left = certificate.not_after().duration_since(self.now());
@@ -186,9 +188,9 @@ impl Signer {
             self.wait_until(time).await?;
         }
         let bundle = bundle.with_tlog_entry(entry).into_bundle();
-        let judged = check.verify_own(&bundle, &artifact, Stage::Complete, self.now())?;
+        let verified = check.verify_own(&bundle, &artifact, Stage::Complete, self.now())?;
         let json = bundle.to_json().map_err(|error| own_fault(error.to_string()))?.into_bytes();
-        Ok(Signed { bundle, json, certificate: certificate.clone(), judged })
+        Ok(Signed { bundle, json, certificate: certificate.clone(), verified })
     }
 
     async fn issued(&self) -> Result<Arc<Issued>> {
@@ -199,13 +201,13 @@ impl Signer {
         {
             return Ok(Arc::clone(issued));
         }
-        if state.issued.is_some() && self.source.renews() {
+        let stale = state.issued.is_some() || state.token.check(self.now(), AUDIENCE).is_err();
+        if stale && self.source.renews() {
             let token = self.source.resolve(&self.net).await?;
-            if token.expected() != state.token.expected() {
-                return Err(bad("the identity changed during the run").expected_found(
-                    state.token.expected().to_string(),
-                    token.expected().to_string(),
-                ));
+            if !token.is_of_same_identity(&state.token) {
+                return Err(bad("the identity changed during the run")
+                    .on(self.source.label())
+                    .expected_found(state.token.identity(), token.identity()));
             }
             state.token = token;
         }

@@ -1,6 +1,8 @@
 //! Stand-ins for the services, as far as the Signer can tell them from real ones: certificates, tokens
 //! and entries have the right form and content, and signatures that only a verifier would miss.
 
+pub(super) mod instance;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cms::content_info::{CmsVersion, ContentInfo};

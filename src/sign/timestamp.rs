@@ -133,3 +133,45 @@ impl Query {
         Ok(Stamp { token: TimestampToken::new(answer.to_vec()), time })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sign::testing::Answers;
+
+    #[test]
+    fn a_nonce_is_positive_whatever_its_bits() {
+        for nonce in [0, 1, 0x80, u64::MAX, 1 << 63, 0x00ff_0000_0000_0000] {
+            let query = Query::with_nonce(b"signature", nonce).unwrap();
+            let request = TimeStampReq::from_der(&query.der).unwrap();
+            let bytes = request.nonce.unwrap();
+            assert!(bytes.as_bytes().first().is_some_and(|first| *first < 0x80));
+            query.accept(&Answers::default().stamp(&query.der)).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_query_has_a_nonce_of_its_own() {
+        assert_ne!(Query::new(b"s").unwrap().nonce, Query::new(b"s").unwrap().nonce);
+    }
+
+    #[test]
+    fn broken_answers_are_errors() {
+        let query = Query::new(b"signature").unwrap();
+        let answer = Answers::default().stamp(&query.der);
+        for end in 0..answer.len() {
+            assert!(query.accept(&answer[..end]).is_err());
+        }
+        let mut longer = answer.clone();
+        longer.push(0);
+        assert!(query.accept(&longer).is_err());
+        // Whatever a changed byte makes of it, it is an answer or an error.
+        for at in 0..answer.len() {
+            for mask in [1, 0x80, 0xff] {
+                let mut changed = answer.clone();
+                changed[at] ^= mask;
+                let _ = query.accept(&changed);
+            }
+        }
+    }
+}

@@ -261,6 +261,11 @@ impl Token {
         ExpectedIdentity { issuers, names }
     }
 
+    /// Whether `other` is about the same subject of the same issuer, and leads to the same certificate.
+    pub(super) fn is_of_same_identity(&self, other: &Self) -> bool {
+        self.claims.sub == other.claims.sub && self.expected() == other.expected()
+    }
+
     /// The token, for the one service that it is meant for.
     pub(super) fn expose(&self) -> &str {
         &self.raw

@@ -1,120 +1,15 @@
 use std::sync::Mutex as StdMutex;
 
 use serde_json::{Value, json};
-use url::Url;
-use zeroize::Zeroizing;
 
 use super::*;
 use crate::error::Class;
-use crate::net::testing::{Reply, Seen, Server, client, reply};
-use crate::sign::services::{Log, RekorVersion};
-use crate::sign::testing::{Answers, IDENTITY, ISSUER, body_v1, body_v2, entry_v2, token};
-
-const STATEMENT: &[u8] = br#"{"_type":"https://in-toto.io/Statement/v1"}"#;
-
-/// A verifier that remembers what it was asked, and says no at one stage if told to.
-#[derive(Default)]
-struct Check {
-    refuses: Option<Stage>,
-    asked: StdMutex<Vec<(Stage, Bundle, Digest)>>,
-}
-
-impl OwnBundleCheck for Check {
-    type Judged = ();
-
-    fn verify_own(
-        &self,
-        bundle: &Bundle,
-        artifact: &Digest,
-        stage: Stage,
-        _: Timestamp,
-    ) -> Result<()> {
-        self.asked.lock().unwrap().push((stage, bundle.clone(), *artifact));
-        if self.refuses == Some(stage) {
-            return Err(Error::refused(Reason::BadSignature, "bad signature"));
-        }
-        Ok(())
-    }
-}
-
-impl Check {
-    fn stages(&self) -> Vec<Stage> {
-        self.asked.lock().unwrap().iter().map(|(stage, ..)| *stage).collect()
-    }
-}
-
-struct Instance {
-    server: Server,
-    version: RekorVersion,
-    timestamps: bool,
-}
-
-impl Instance {
-    /// An instance that answers as `answers` say, but for what `other` answers itself.
-    async fn start(
-        answers: Answers,
-        other: impl Fn(&Seen, usize) -> Option<Reply> + Send + Sync + 'static,
-    ) -> Self {
-        let server = Server::start(move |seen, number| {
-            other(seen, number).unwrap_or_else(|| answers.to(seen))
-        })
-        .await;
-        Self { server, version: RekorVersion::V1, timestamps: true }
-    }
-
-    async fn honest() -> Self {
-        Self::start(Answers::default(), |_, _| None).await
-    }
-
-    fn signer(&self) -> Signer {
-        self.signer_with(TokenSource::Environment(Zeroizing::new(token())))
-    }
-
-    fn signer_with(&self, source: TokenSource) -> Signer {
-        let services = Services {
-            fulcio: self.server.url("/"),
-            log: Log { url: self.server.url(""), version: self.version },
-            timestamp: self.timestamps.then(|| self.server.url("/api/v1/timestamp")),
-        };
-        Signer::new(client(), services, source, Token::parse(&token()).unwrap())
-    }
-
-    async fn sign(&self) -> Result<Signed<()>> {
-        self.signer().sign(statement(), &Check::default()).await
-    }
-
-    /// The paths that were asked, in order.
-    fn paths(&self) -> Vec<String> {
-        self.server.seen().iter().map(|seen| seen.path().to_owned()).collect()
-    }
-
-    fn asked_log(&self) -> bool {
-        self.paths().iter().any(|path| path.contains("/log/"))
-    }
-}
-
-fn artifact() -> Digest {
-    Digest::of(b"chart")
-}
-
-fn statement() -> Content<'static> {
-    Content::Statement { payload: STATEMENT, artifact: artifact() }
-}
-
-fn answers(change: impl FnOnce(&mut Answers)) -> Answers {
-    let mut answers = Answers::default();
-    change(&mut answers);
-    answers
-}
-
-#[track_caller]
-fn assert_error(error: &Error, class: Class, reason: Reason, words: &str) {
-    assert_eq!((error.class, error.reason), (class, reason), "{error}");
-    assert!(error.to_string().contains(words), "{error} lacks {words:?}");
-    for part in token().split('.') {
-        assert!(!format!("{error:?}").contains(part), "{error} shows the token");
-    }
-}
+use crate::net::testing::{Reply, Server, reply};
+use crate::sign::services::RekorVersion;
+use crate::sign::testing::instance::{
+    Check, Instance, STATEMENT, answers, artifact, assert_error, at, statement,
+};
+use crate::sign::testing::{Answers, IDENTITY, ISSUER, token};
 
 #[tokio::test]
 async fn logs_only_what_was_stamped_and_judged() {
@@ -353,14 +248,6 @@ async fn refuses_timestamps_that_answer_something_else() {
     }
 }
 
-/// Answers `reply` to whoever asks for a path with this end, always.
-fn at(
-    end: &'static str,
-    answer: impl Fn() -> Reply + Send + Sync + 'static,
-) -> impl Fn(&Seen, usize) -> Option<Reply> + Send + Sync {
-    move |seen, _| seen.path().ends_with(end).then(&answer)
-}
-
 #[tokio::test]
 async fn names_the_service_that_does_not_serve() {
     for (end, what) in [
@@ -478,116 +365,6 @@ async fn tokens_do_not_follow_redirects_to_another_origin() {
 }
 
 #[tokio::test]
-async fn an_entry_that_the_log_has_already_counts_if_it_is_ours() {
-    let instance = Instance::start(Answers::default(), |seen, _| {
-        static BODY: StdMutex<Option<Value>> = StdMutex::new(None);
-        match (seen.method.as_str(), seen.path()) {
-            ("POST", "/api/v1/log/entries") => {
-                let request: Value = serde_json::from_slice(&seen.body).unwrap();
-                *BODY.lock().unwrap() = Some(body_v1(&request));
-                Some(reply(409, &[("Location", "/api/v1/log/entries/24296fb2")], ""))
-            }
-            ("GET", "/api/v1/log/entries/24296fb2") => {
-                let body = BODY.lock().unwrap().take().unwrap();
-                Some(reply(200, &[], Answers::default().entry_v1(&body).to_string()))
-            }
-            _ => None,
-        }
-    })
-    .await;
-    let signed = instance.sign().await.unwrap();
-    assert_eq!(signed.bundle.verification_material.tlog_entries.len(), 1);
-    assert_eq!(instance.paths().len(), 4);
-}
-
-#[tokio::test]
-async fn an_existing_entry_of_somebody_else_does_not_count() {
-    let elsewhere = Server::start(|_, _| reply(200, &[], "{}")).await;
-    let there = elsewhere.url("/api/v1/log/entries/1").to_string();
-    // Whose entry: that of a whole other run.
-    let theirs = Instance::honest().await;
-    theirs.sign().await.unwrap();
-    let request: Value = serde_json::from_slice(&theirs.server.seen()[2].body).unwrap();
-    let theirs = Answers::default().entry_v1(&body_v1(&request)).to_string();
-    for (location, words) in [
-        (Some("/api/v1/log/entries/1"), "entry is not ours"),
-        (Some(there.as_str()), "does not say where"),
-        (Some("http://"), "does not say where"),
-        (None, "does not say where"),
-    ] {
-        let (location, theirs) = (location.map(str::to_owned), theirs.clone());
-        let instance = Instance::start(Answers::default(), move |seen, _| {
-            if seen.method == "GET" {
-                return Some(reply(200, &[], &theirs));
-            }
-            seen.path().ends_with("entries").then(|| match &location {
-                Some(location) => reply(409, &[("Location", location)], ""),
-                None => reply(409, &[], ""),
-            })
-        })
-        .await;
-        let error = instance.sign().await.unwrap_err();
-        assert_error(&error, Class::Undecided, Reason::Malformed, words);
-    }
-    assert!(elsewhere.seen().is_empty());
-}
-
-/// Changes the value at a JSON pointer.
-fn bend(value: &mut Value, pointer: &str, to: Value) {
-    *value.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = to;
-}
-
-#[tokio::test]
-async fn refuses_entries_of_the_first_generation_that_are_not_about_our_signature() {
-    for (pointer, to) in [
-        ("/kind", json!("hashedrekord")),
-        ("/apiVersion", json!("0.0.2")),
-        ("/spec/payloadHash/value", json!("00".repeat(32))),
-        ("/spec/payloadHash/algorithm", json!("sha512")),
-        ("/spec/signatures", json!([])),
-        ("/spec/signatures/0/signature", json!("AAAA")),
-        ("/spec/signatures/0/verifier", json!("AAAA")),
-    ] {
-        let instance = Instance::start(Answers::default(), move |seen, _| {
-            seen.path().ends_with("entries").then(|| {
-                let mut body = body_v1(&serde_json::from_slice(&seen.body).unwrap());
-                bend(&mut body, pointer, to.clone());
-                reply(201, &[], Answers::default().entry_v1(&body).to_string())
-            })
-        })
-        .await;
-        let error = instance.sign().await.unwrap_err();
-        assert_error(&error, Class::Undecided, Reason::Malformed, "cannot log the signature");
-    }
-}
-
-#[tokio::test]
-async fn refuses_entries_of_the_second_generation_that_are_not_about_our_signature() {
-    let data = "/spec/hashedRekordV002/data";
-    let signature = "/spec/hashedRekordV002/signature";
-    for (pointer, to) in [
-        ("/kind".to_owned(), json!("dsse")),
-        ("/apiVersion".to_owned(), json!("0.0.1")),
-        (format!("{data}/digest"), json!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")),
-        (format!("{data}/algorithm"), json!("SHA2_512")),
-        (format!("{signature}/content"), json!("AAAA")),
-        (format!("{signature}/verifier/x509Certificate/rawBytes"), json!("AAAA")),
-    ] {
-        let mut instance = Instance::start(Answers::default(), move |seen, _| {
-            seen.path().ends_with("entries").then(|| {
-                let mut body = body_v2(&serde_json::from_slice(&seen.body).unwrap());
-                bend(&mut body, &pointer, to.clone());
-                reply(201, &[], entry_v2(&body).to_string())
-            })
-        })
-        .await;
-        instance.version = RekorVersion::V2;
-        let error = instance.sign().await.unwrap_err();
-        assert_error(&error, Class::Undecided, Reason::Malformed, "cannot log the signature");
-    }
-}
-
-#[tokio::test]
 async fn gives_up_on_a_service_when_the_certificate_runs_out() {
     let instance = Instance::start(
         answers(|a| a.ends = 2),
@@ -600,13 +377,4 @@ async fn gives_up_on_a_service_when_the_certificate_runs_out() {
     });
     let error = signer.sign(statement(), &Check::default()).await.unwrap_err();
     assert_error(&error, Class::Undecided, Reason::ServiceUnreachable, "certificate runs out");
-}
-
-#[tokio::test]
-async fn keeps_the_paths_of_services_behind_a_prefix() {
-    let url = Url::parse("https://sigstore.acme.example/fulcio/?x#y").unwrap();
-    assert_eq!(
-        crate::sign::service::join(&url, "api/v2/signingCert").as_str(),
-        "https://sigstore.acme.example/fulcio/api/v2/signingCert"
-    );
 }
