@@ -9,3 +9,5 @@ mod sign_chart;
 mod sign_objects;
 mod sign_support;
 mod sign_token;
+mod sign_order;
+mod sign_rekor;

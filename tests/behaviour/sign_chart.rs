@@ -38,8 +38,16 @@ fn refused(world: &World, pushed: &Pushed, reason: &str, words: &[&str]) {
 #[test]
 fn another_name_in_chart_yaml_is_refused() {
     let world = World::new();
+    let pushed = world.push(&web().archive(Chart::new("blog", "1.4.2").tgz()));
+    let words = ["name does not match", "web  (asked for)", "blog  (Chart.yaml)"];
+    refused(&world, &pushed, "wrong-chart", &words);
+}
+
+#[test]
+fn a_folder_that_has_not_the_charts_name_is_refused() {
+    let world = World::new();
     let pushed = world.push(&web().chart_yaml(&yaml("blog", "1.4.2")));
-    refused(&world, &pushed, "wrong-chart", &["name does not match", "web  (asked for)", "blog"]);
+    refused(&world, &pushed, "not-a-chart", &["expected  blog", "found     web"]);
 }
 
 #[test]
@@ -159,7 +167,7 @@ fn what_is_no_chart_is_refused_as_such() {
     let pushed = push_with(&world, &web(), |manifest| {
         manifest["config"]["mediaType"] = json!("application/vnd.oci.image.config.v1+json");
     });
-    refused(&world, &pushed, "not-a-chart", &["not a Helm chart"]);
+    refused(&world, &pushed, "not-a-chart", &["not a chart", "application/vnd.oci.image.config.v1+json"]);
 }
 
 #[test]
