@@ -11,3 +11,6 @@ mod sign_support;
 mod sign_token;
 mod sign_order;
 mod sign_rekor;
+mod sign_attach;
+mod sign_fallback;
+mod sign_written;
