@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::referrers::{fetch, listed};
+use super::listing::{fetch, listed};
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::{Digest, INDEX};
 use crate::error::{Error, Reason, Result};
