@@ -250,3 +250,36 @@ fn ours_is_found_on_a_later_page_of_the_listing() {
     assert_eq!(attached(&world, &pushed).len(), 6);
     world.verify(&[&reference]).exits(0);
 }
+
+#[test]
+fn an_entry_that_another_writer_took_away_after_we_saw_it_is_put_back() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    let other = foreign(&world, &pushed, "other");
+    let theirs = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{other}]}}",
+        media_type::INDEX
+    );
+    let (repository, name) = (pushed.repository.clone(), tag(&pushed));
+    let replace = Action::run(move |store| {
+        store.put_manifest(&repository, Some(&name), media_type::INDEX, theirs.clone());
+    });
+    // The first read finds nothing, the second finds ours; then theirs replaces it.
+    let path = format!("/manifests/{}", tag(&pushed));
+    world.registry.fault(Fault::once(&path, replace).method("GET").skip(1));
+    world.run(&["sign", &reference]).exits(0);
+    assert!(index(&world, &pushed).contains(&other));
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 2);
+}
+
+#[test]
+fn signers_that_run_at_once_are_all_listed() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| world.run(&["sign", &reference]).exits(0));
+        }
+    });
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 4);
+}
