@@ -12,7 +12,7 @@ use super::resolve::{ChartName, Resolved, resolve};
 use super::verify::{describe, read_chart};
 use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, Signer};
 use crate::store::{Through, attach, prove_write_access, write_bundle};
@@ -172,7 +172,13 @@ impl SignRun {
         let archive = read_chart(path)?;
         let reference = prefix.chart(archive.name(), archive.version())?;
         let resolved = self.resolve(&reference, None, None).await.map_err(|error| {
-            error.hint(format!("helm push {} {}", path.display(), prefix.typed))
+            // A registry that fails has not said that the chart is not there.
+            match error.class {
+                Class::NotFound => {
+                    error.hint(format!("helm push {} {}", path.display(), prefix.typed))
+                }
+                _ => error,
+            }
         })?;
         if resolved.manifest.chart.digest != archive.digest {
             return Err(Error::refused(Reason::WrongChart, "registry holds another chart")
