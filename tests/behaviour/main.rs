@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attack_chart_yaml;
 mod registry_auth;
 mod registry_credentials;
 mod registry_tls;
