@@ -107,6 +107,7 @@ impl SignRun {
         });
         check_chart(&resolved, &archive)
             .and(check_config(&resolved, &archive).await)
+            .and(check_prov(&resolved).await)
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
 
         self.world.enter("checking write access");
@@ -225,6 +226,21 @@ async fn check_config(resolved: &Resolved, archive: &Archive) -> Result<()> {
     let config = resolved.config().await?;
     same("name", Reason::WrongChart, &config.name, "config", archive.name())?;
     same("version", Reason::WrongVersion, &config.version, "config", archive.version())
+}
+
+/// Whether the provenance layer is one of this chart. Its digest becomes a subject, and there are verifiers
+/// that accept any subject: a foreign manifest in its place would be signed too.
+async fn check_prov(resolved: &Resolved) -> Result<()> {
+    let Some(text) = resolved.prov().await? else { return Ok(()) };
+    let signed_text = text.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----");
+    let digest = resolved.manifest.chart.digest.to_string();
+    if signed_text && text.windows(digest.len()).any(|part| part == digest.as_bytes()) {
+        return Ok(());
+    }
+    Err(Error::refused(Reason::WrongChart, "provenance does not match").cause(match signed_text {
+        true => format!("the provenance layer does not name the chart layer {digest}"),
+        false => "the provenance layer is no OpenPGP signed message".to_owned(),
+    }))
 }
 
 fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -> Result<()> {

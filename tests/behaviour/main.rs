@@ -5,6 +5,7 @@
 mod support;
 
 mod attack_chart_yaml;
+mod attack_sign;
 mod registry_auth;
 mod registry_credentials;
 mod registry_tls;
