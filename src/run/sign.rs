@@ -11,7 +11,7 @@ use super::report::{
 use super::resolve::{ChartName, Resolved, resolve};
 use super::verify::{describe, read_chart};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, Signer};
@@ -176,7 +176,8 @@ impl SignRun {
             // A registry that fails has not said that the chart is not there.
             match error.class {
                 Class::NotFound => {
-                    error.hint(format!("helm push {} {}", path.display(), prefix.typed))
+                    let file = shell_word(&path.display().to_string());
+                    error.hint(format!("helm push {file} {}", prefix.typed))
                 }
                 _ => error,
             }

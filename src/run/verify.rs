@@ -7,7 +7,7 @@ use super::findings::{Findings, Limits, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
@@ -179,7 +179,7 @@ impl VerifyRun {
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
         }
-        let retry = path.display().to_string();
+        let retry = shell_word(&path.display().to_string());
         let (verified, bundle) =
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
         note(&verified, outcome);

@@ -6,6 +6,7 @@ mod support;
 
 mod attack_chart_yaml;
 mod attack_sign;
+mod attack_words;
 mod registry_auth;
 mod registry_credentials;
 mod registry_tls;
