@@ -17,6 +17,9 @@ use super::trust_root::TrustRoot;
 use crate::chart::{ChartManifest, Digest};
 use crate::error::{Class, Error, Reason, Result};
 
+/// The words for a signature of an instance that the trusted root does not know.
+const ELSEWHERE: &str = "signature is from a Sigstore instance that is not trusted";
+
 /// Who signed, as a certificate says; worth something only beside a successful verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signer {
@@ -317,8 +320,25 @@ impl Verifier {
                     )),
                 }
             }
-            Err(error) => Err(Failure::No(explain(&error))),
+            Err(error) => {
+                let mut error = explain(&error);
+                // Whichever check came first: what no trusted log has logged is from another instance.
+                if error.reason == Reason::BadSignature && self.logged_elsewhere(inner) {
+                    error.reason = Reason::UntrustedInstance;
+                    ELSEWHERE.clone_into(&mut error.what);
+                }
+                Err(Failure::No(error))
+            }
         }
+    }
+
+    /// Whether a bundle has log entries, and all of them name logs that the trusted root does not know.
+    fn logged_elsewhere(&self, bundle: &sigstore_types::Bundle) -> bool {
+        let entries = &bundle.verification_material.tlog_entries;
+        let known = |entry: &TransparencyLogEntry| {
+            self.trust.root.tlogs.iter().any(|log| log.log_id.key_id == entry.log_id.key_id)
+        };
+        !entries.is_empty() && !entries.iter().any(known)
     }
 
     fn record(&self, bundle: &Bundle, checked: &VerificationResult, stage: Stage) -> Verified {
@@ -464,7 +484,7 @@ fn explain(error: &CrateError) -> Error {
         CrateError::Certificate(CertificateError::ChainInvalid(_))
         | CrateError::Certificate(CertificateError::NoValidAuthority { .. })
         | CrateError::TransparencyLog(TransparencyLogError::UnknownLog { .. }) => {
-            (Reason::UntrustedInstance, "signature is from a Sigstore instance that is not trusted")
+            (Reason::UntrustedInstance, ELSEWHERE)
         }
         CrateError::TransparencyLog(TransparencyLogError::EntryMismatch(_)) => {
             (Reason::BadSignature, "log entry belongs to another signature")
