@@ -11,7 +11,6 @@ use super::report::{
     Format, LogReport, LookedIn, Place, SignatureReport, SignerReport, Status, SubjectReport,
 };
 use super::resolve::Resolved;
-use super::verify::{Limits, deadline};
 use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, SignatureStore};
 use crate::verify::{
@@ -24,6 +23,17 @@ const SIDE_BY_SIDE: usize = 8;
 const MAX_WAIT_SECONDS: i64 = 60;
 /// Signers that are named in one message.
 const MAX_NAMED: usize = 5;
+
+/// How much is looked at before a verdict stays open (DESIGN decision 7).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Candidates.
+    pub candidates: usize,
+    /// Bytes of candidates.
+    pub bytes: u64,
+    /// Time spent on candidates.
+    pub time: Duration,
+}
 
 /// What is asked of every candidate.
 #[derive(Debug)]
@@ -63,7 +73,7 @@ impl<'a> Findings<'a> {
             policy,
             world,
             limits,
-            deadline: deadline(limits),
+            deadline: Instant::now() + limits.time,
             looked_at: 0,
             bytes: 0,
             waited: false,
@@ -281,7 +291,8 @@ impl<'a> Findings<'a> {
         report
     }
 
-    /// The verdict. `again` are the words that make `verify` look at the same object once more.
+    /// The verdict. `again` is the object in a form that a command takes, and the flags that lead to the
+    /// same signatures.
     ///
     /// # Errors
     /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
@@ -290,7 +301,7 @@ impl<'a> Findings<'a> {
         self,
         looked_in: &mut Vec<LookedIn>,
         signatures: &mut Vec<SignatureReport>,
-        again: &str,
+        again: &[String],
     ) -> Result<(Box<Verified>, Vec<u8>)> {
         let places: Vec<_> = self
             .looked_in
@@ -368,7 +379,7 @@ fn words(signer: &Signer) -> String {
     format!("{}   issuer {}", signer.identity, signer.issuer)
 }
 
-fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {
+fn no_identity(valid: &[&Signer], first: &Signer, again: &[String]) -> Error {
     let mut error = Error::new(Class::Usage, Reason::NoIdentity, "no identity to trust was given");
     for signer in valid.iter().take(MAX_NAMED) {
         error = error.line("valid signature by", words(signer));
@@ -377,14 +388,15 @@ fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {
         error = error.note(format!("and by {} more", valid.len() - MAX_NAMED));
     }
     error.hint(format!(
-        "helm sigstore verify {again} --certificate-identity {} --certificate-oidc-issuer {}",
+        "helm sigstore verify {} --certificate-identity {} --certificate-oidc-issuer {}",
+        again.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
         quoted(&first.identity),
         quoted(&first.issuer),
     ))
 }
 
 /// A word for a POSIX shell: what stands in a certificate must not become a command when it is pasted.
-pub(super) fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+=,%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

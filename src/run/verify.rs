@@ -1,16 +1,13 @@
 //! Verifying: resolve, discover, judge each candidate, decide.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::World;
-use super::findings::{Findings, Question, quoted};
+use super::findings::{Findings, Limits, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
@@ -20,17 +17,6 @@ use crate::verify::{
 
 /// The largest packed chart that is read.
 const MAX_CHART_BYTES: u64 = 100 << 20;
-
-/// How much is looked at before a verdict stays open (DESIGN decision 7).
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Candidates.
-    pub candidates: usize,
-    /// Bytes of candidates.
-    pub bytes: u64,
-    /// Time spent on candidates.
-    pub time: Duration,
-}
 
 /// Where the signatures of one object are.
 #[derive(Clone, Debug)]
@@ -56,6 +42,8 @@ pub struct VerifyObject {
     pub source: VerifySource,
     /// Where the accepted bundle is written: a file or a directory.
     pub bundle_out: Option<PathBuf>,
+    /// Checks that the user switched off.
+    pub weakened: Vec<String>,
 }
 
 /// A run of `verify`.
@@ -75,21 +63,14 @@ pub struct VerifyRun {
     pub limits: Limits,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// Checks that the user switched off.
-    pub weakened: Vec<String>,
+    /// Flags that a command in a hint repeats.
+    pub repeated_flags: Vec<String>,
 }
 
 impl VerifyRun {
     /// Verifies one object. Every failure is an outcome.
     pub async fn verify(&self, object: &VerifyObject) -> Outcome {
-        let mut outcome = Outcome::new(object.argument.typed());
-        outcome.trust = Some(self.trust.clone());
-        outcome.weakened.clone_from(&self.weakened);
-        outcome.policy = Some(PolicyReport {
-            source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
-            file: None,
-            rule: None,
-        });
+        let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);
         let verified = match &object.argument {
             Argument::Reference(reference) => self.reference(object, reference, &mut outcome).await,
             Argument::File(path) => self.file(object, Path::new(path), &mut outcome).await,
@@ -101,6 +82,19 @@ impl VerifyRun {
             }
             Err(error) => outcome.failed(error),
         }
+    }
+
+    /// An outcome that knows nothing of the object yet, only what the run relies on.
+    pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
+        let mut outcome = Outcome::new(typed);
+        outcome.trust = Some(self.trust.clone());
+        outcome.weakened = weakened.to_vec();
+        outcome.policy = Some(PolicyReport {
+            source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
+            file: None,
+            rule: None,
+        });
+        outcome
     }
 
     async fn reference(
@@ -128,9 +122,13 @@ impl VerifyRun {
             }
             _ => self.ask_registry(&resolved, &question, &mut findings).await,
         }
-        let object_words = resolved.words();
+        // As typed, with the tag that was found where none was named.
+        let object_words = match (&reference.tag, &reference.digest) {
+            (None, None) => resolved.words(),
+            _ => reference.typed.clone(),
+        };
         let (verified, bundle) = self
-            .conclude(findings, outcome, &self.again(object, resolved.pinned()))
+            .conclude(findings, outcome, &resolved.pinned())
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
         note(&verified, outcome);
         if verified.covered().manifest {
@@ -181,9 +179,9 @@ impl VerifyRun {
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
         }
-        let again = self.again(object, path.display().to_string());
+        let retry = shell_word(&path.display().to_string());
         let (verified, bundle) =
-            self.conclude(findings, outcome, &again).map_err(|error| error.at_digest(digest))?;
+            self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
         note(&verified, outcome);
         self.keep(object, &bundle, outcome)
     }
@@ -229,31 +227,10 @@ impl VerifyRun {
         &self,
         findings: Findings<'_>,
         outcome: &mut Outcome,
-        again: &str,
+        pasteable: &str,
     ) -> Result<(Box<Verified>, Vec<u8>)> {
-        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, again)
-    }
-
-    /// The words that make `verify` look at the same object, in the same places, for the same chart.
-    fn again(&self, object: &VerifyObject, target: String) -> String {
-        let mut words = vec![target];
-        match &object.source {
-            VerifySource::Beside => {}
-            VerifySource::Bundle(path) => {
-                words.extend(["--bundle".to_owned(), path.display().to_string()]);
-            }
-            VerifySource::Repository(prefix) => {
-                words.extend(["--repository".to_owned(), prefix.typed.clone()]);
-            }
-        }
-        if let Some(ChartName { name, version }) = &object.chart {
-            let version = version.as_ref().map(|version| format!(":{version}")).unwrap_or_default();
-            words.extend(["--chart".to_owned(), format!("{name}{version}")]);
-        }
-        if self.matching == Match::ChartLayer {
-            words.extend(["--match", "chart-layer"].map(str::to_owned));
-        }
-        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+        let again = [&[pasteable.to_owned()], self.repeated_flags.as_slice()].concat();
+        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, &again)
     }
 
     fn keep(&self, object: &VerifyObject, bundle: &[u8], outcome: &mut Outcome) -> Result<()> {
@@ -326,9 +303,4 @@ pub(super) fn read_chart(path: &Path) -> Result<Archive> {
         archive.check_file_name(name)?;
     }
     Ok(archive)
-}
-
-/// When a limit on time ends.
-pub(super) fn deadline(limits: Limits) -> Instant {
-    Instant::now() + limits.time
 }

@@ -16,6 +16,8 @@ use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
 use crate::error::{Error, Result};
 use crate::net;
 
+/// How a JWT begins: `{"` in base64url.
+const JWT_START: &str = "eyJ";
 /// Where a GitHub workflow asks for the permission to have a token.
 const GITHUB_PERMISSION: &str = "permissions: { id-token: write }";
 
@@ -95,7 +97,10 @@ impl TokenSource {
             return text(&bytes).map(Self::Stdin);
         }
         let path = Path::new(argument.as_str());
-        if !path.exists() && Token::parse(&argument).is_ok() {
+        // What begins as every JWT does was meant to be one, whole or not: as the name of a file that
+        // cannot be opened it would be shown.
+        let looks_like_a_token = argument.trim_start().starts_with(JWT_START);
+        if !path.exists() && (looks_like_a_token || Token::parse(&argument).is_ok()) {
             return Ok(Self::Literal(argument));
         }
         Ok(Self::File(path.to_path_buf()))

@@ -1,6 +1,8 @@
 //! Whom the cryptography may rely on: certificate authorities, logs and timestamp authorities.
 
+use der::Decode;
 use sigstore_trust_root::TrustedRoot;
+use x509_cert::Certificate;
 
 use crate::error::{Class, Error, Reason, Result};
 
@@ -32,6 +34,36 @@ impl TrustRoot {
         let verifier =
             sigstore_verify::Verifier::new(&root).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { root, verifier })
+    }
+}
+
+impl TrustRoot {
+    /// Why a bundle is from another instance: the name of the authority that issued its certificate is
+    /// one that no certificate of this root bears, or every log it is in has an identifier that no log
+    /// of this root has. Names prove nothing; this only explains a refusal.
+    pub(super) fn stranger(&self, bundle: &sigstore_types::Bundle) -> Option<String> {
+        let leaf = Certificate::from_der(bundle.signing_certificate()?.as_bytes()).ok()?;
+        let issuer = leaf.tbs_certificate.issuer;
+        let authorities = &self.root.certificate_authorities;
+        let known = authorities
+            .iter()
+            .flat_map(|authority| &authority.cert_chain.certificates)
+            .any(|certificate| {
+                Certificate::from_der(certificate.raw_bytes.as_bytes())
+                    .is_ok_and(|certificate| certificate.tbs_certificate.subject == issuer)
+            });
+        if !known {
+            let issuer: String = issuer.to_string().chars().take(200).collect();
+            return Some(format!("the trusted root does not know the authority {issuer}"));
+        }
+        let entries = &bundle.verification_material.tlog_entries;
+        let logged_here = entries.iter().any(|entry| {
+            self.root.tlogs.iter().any(|log| log.log_id.key_id == entry.log_id.key_id)
+        });
+        let log = hex::encode(entries.first()?.log_id.key_id.as_bytes());
+        (!logged_here).then(|| {
+            format!("the trusted root does not know the log {}", log.get(..16).unwrap_or(&log))
+        })
     }
 }
 

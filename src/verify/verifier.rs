@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use sigstore_types::{KindVersion, TransparencyLogEntry};
 use sigstore_verify::{
-    CertificateError, Error as CrateError, TimestampError, TransparencyLogError,
-    VerificationPolicy, VerificationResult,
+    Error as CrateError, TimestampError, TransparencyLogError, VerificationPolicy,
+    VerificationResult,
 };
 
 use super::bundle::Bundle;
@@ -16,9 +16,6 @@ use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
 use super::trust_root::TrustRoot;
 use crate::chart::{ChartManifest, Digest};
 use crate::error::{Class, Error, Reason, Result};
-
-/// The words for a signature of an instance that the trusted root does not know.
-const ELSEWHERE: &str = "signature is from a Sigstore instance that is not trusted";
 
 /// Who signed, as a certificate says; worth something only beside a successful verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -320,25 +317,8 @@ impl Verifier {
                     )),
                 }
             }
-            Err(error) => {
-                let mut error = explain(&error);
-                // Whichever check came first: what no trusted log has logged is from another instance.
-                if error.reason == Reason::BadSignature && self.logged_elsewhere(inner) {
-                    error.reason = Reason::UntrustedInstance;
-                    ELSEWHERE.clone_into(&mut error.what);
-                }
-                Err(Failure::No(error))
-            }
+            Err(error) => Err(Failure::No(explain(&error, self.trust.stranger(inner)))),
         }
-    }
-
-    /// Whether a bundle has log entries, and all of them name logs that the trusted root does not know.
-    fn logged_elsewhere(&self, bundle: &sigstore_types::Bundle) -> bool {
-        let entries = &bundle.verification_material.tlog_entries;
-        let known = |entry: &TransparencyLogEntry| {
-            self.trust.root.tlogs.iter().any(|log| log.log_id.key_id == entry.log_id.key_id)
-        };
-        !entries.is_empty() && !entries.iter().any(known)
     }
 
     fn record(&self, bundle: &Bundle, checked: &VerificationResult, stage: Stage) -> Verified {
@@ -473,7 +453,21 @@ fn admit(policy: &Policy, signer: &Signer) -> Result<()> {
 }
 
 /// The crate's refusal in our words. Its nested texts are detail for people, so only types decide.
-fn explain(error: &CrateError) -> Error {
+///
+/// Where the certificate's issuer is a `stranger` to the trusted root, that is what a user has to know:
+/// whatever the crate stumbled over first, nothing of a foreign instance can verify here.
+fn explain(error: &CrateError, stranger: Option<String>) -> Error {
+    let structural = matches!(
+        error,
+        CrateError::Bundle(_) | CrateError::InvalidBundle(_) | CrateError::ArtifactMismatch(_)
+    );
+    if let (false, Some(why)) = (structural, stranger) {
+        return Error::refused(
+            Reason::UntrustedInstance,
+            "signature is from a Sigstore instance that is not trusted",
+        )
+        .cause(why);
+    }
     let (reason, what) = match error {
         CrateError::ArtifactMismatch(_) => (Reason::NotCovered, "signature is over something else"),
         CrateError::Bundle(_)
@@ -481,10 +475,8 @@ fn explain(error: &CrateError) -> Error {
         | CrateError::Types(_)
         | CrateError::UnsupportedArtifact(_)
         | CrateError::UnsupportedBundle(_) => (Reason::Malformed, "bundle cannot be used"),
-        CrateError::Certificate(CertificateError::ChainInvalid(_))
-        | CrateError::Certificate(CertificateError::NoValidAuthority { .. })
-        | CrateError::TransparencyLog(TransparencyLogError::UnknownLog { .. }) => {
-            (Reason::UntrustedInstance, ELSEWHERE)
+        CrateError::TransparencyLog(TransparencyLogError::UnknownLog { .. }) => {
+            (Reason::UntrustedInstance, "signature is from a Sigstore instance that is not trusted")
         }
         CrateError::TransparencyLog(TransparencyLogError::EntryMismatch(_)) => {
             (Reason::BadSignature, "log entry belongs to another signature")

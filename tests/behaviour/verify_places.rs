@@ -108,7 +108,7 @@ fn a_registry_that_answers_the_tag_with_the_subject_itself_has_no_fallback_tag()
     let world = World::with(options, helm_sigstore_kit::sigstore::Options::default());
     let (reference, pushed) = world.push_web();
     let tag = fallback_tag(&pushed);
-    refuses(&world, &[&reference], 3, "unsigned", &[&format!("tag {tag} (404)")]);
+    refuses(&world, &[&reference], 3, "unsigned", &[&format!("tag {tag} (no index)")]);
     assert!(paths(&world).iter().any(|line| line.contains(&tag) && line.ends_with("-> 200")));
 }
 
