@@ -5,6 +5,7 @@
 mod support;
 
 mod attack_chart_yaml;
+mod attack_files;
 mod attack_sign;
 mod attack_words;
 mod registry_auth;
