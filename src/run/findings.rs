@@ -113,8 +113,10 @@ impl<'a> Findings<'a> {
         candidates.sort_by(|a, b| b.created.cmp(&a.created));
         let (likely, others): (Vec<_>, Vec<_>) =
             candidates.into_iter().partition(Candidate::looks_like_a_signature);
-        for batch in [likely, others] {
-            self.examine_batch(store, place, &batch, question).await;
+        // The likeliest comes alone: mostly it is the one, and nothing else has to be fetched then.
+        let (first, likely) = likely.split_at(likely.len().min(1));
+        for batch in [first, likely, &others] {
+            self.examine_batch(store, place, batch, question).await;
         }
     }
 
@@ -140,7 +142,8 @@ impl<'a> Findings<'a> {
         while !self.accepted() && seen < total {
             if let Some(error) = self.limit_reached() {
                 let left = total - seen;
-                self.undecided.push(error.note(format!("{left} candidates were not looked at")));
+                let words = if left == 1 { "candidate was" } else { "candidates were" };
+                self.undecided.push(error.note(format!("{left} {words} not looked at")));
                 return;
             }
             let Ok(next) = tokio::time::timeout_at(self.deadline, fetched.next()).await else {
@@ -161,7 +164,7 @@ impl<'a> Findings<'a> {
         } else if self.bytes.get() >= bytes {
             format!("{} bytes of candidates were read (--max-candidate-bytes)", self.bytes.get())
         } else if Instant::now() >= self.deadline {
-            format!("{} s were spent on candidates (--max-candidate-time)", time.as_secs())
+            format!("{} s were spent on candidates (--max-candidate-time)", time.as_secs_f32())
         } else {
             return None;
         };

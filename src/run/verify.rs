@@ -7,7 +7,7 @@ use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
@@ -183,7 +183,7 @@ impl VerifyRun {
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
         }
-        let retry = shell_word(&path.display().to_string());
+        let retry = path.display().to_string();
         let (verified, bundle) =
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
         note(&verified, outcome);

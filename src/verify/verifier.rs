@@ -471,12 +471,12 @@ fn explain(error: &CrateError, stranger: Option<String>) -> Error {
         error,
         CrateError::Bundle(_) | CrateError::InvalidBundle(_) | CrateError::ArtifactMismatch(_)
     );
-    if let (false, Some(issuer)) = (structural, stranger) {
+    if let (false, Some(why)) = (structural, stranger) {
         return Error::refused(
             Reason::UntrustedInstance,
             "signature is from a Sigstore instance that is not trusted",
         )
-        .cause(format!("the trusted root does not know the authority {issuer}"));
+        .cause(why);
     }
     let (reason, what) = match error {
         CrateError::ArtifactMismatch(_) => (Reason::NotCovered, "signature is over something else"),

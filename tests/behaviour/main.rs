@@ -27,5 +27,8 @@ mod story;
 mod verify_coverage;
 mod verify_craft;
 mod verify_identity;
+mod verify_limits;
 mod verify_meaning;
+mod verify_places;
+mod verify_precedence;
 mod verify_reference;
