@@ -30,7 +30,8 @@ refuse_to_shadow() {
     own=$(basename -- "$dir")
     for manifest in "$parent"/*/plugin.yaml; do
         other=$(dirname -- "$manifest")
-        [ -f "$manifest" ] && [ "$(basename -- "$other")" != "$own" ] || continue
+        [ -f "$manifest" ] || continue
+        [ "$(basename -- "$other")" != "$own" ] || continue
         [ "$(manifest_value "$manifest" name)" = sigstore ] || continue
         say "another plugin is named sigstore: $other"
         if remove_own_directory; then
@@ -77,7 +78,7 @@ install_program() {
     new="$dir/bin/.helm-sigstore.$$"
     trap 'rm -f -- "$new"' EXIT
     trap 'exit 1' HUP INT TERM
-    cp -- "$1" "$new" && chmod 755 "$new" || fail "cannot copy $1 to $dir/bin"
+    { cp -- "$1" "$new" && chmod 755 "$new"; } || fail "cannot copy $1 to $dir/bin"
     answers_with "$new" "$version" ||
         fail "$1 is not helm-sigstore $version; its answer to 'version --short': '$("$new" version --short 2>&1 | head -n 1)'"
     mv -f -- "$new" "$program" || fail "cannot write $program"

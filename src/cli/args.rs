@@ -7,14 +7,9 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(
     version,
-    before_help = "Example:
-  $ helm sigstore verify oci://ghcr.io/acme/charts/web:1.4.2 --trusted-root embedded \\
-      --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
-      --certificate-oidc-issuer https://token.actions.githubusercontent.com",
     after_help = "Exit codes:
   0 done or verified   2 usage   3 unsigned   4 undecided, retry   5 refused   6 no such chart
 Every flag can be set as HELM_SIGSTORE_<FLAG>, for example HELM_SIGSTORE_TRUSTED_ROOT=embedded.",
-    disable_help_subcommand = false,
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100
@@ -33,10 +28,6 @@ pub(super) enum Command {
 
 /// Sign charts: one signature covers the manifest, the chart layer and the provenance layer.
 #[derive(Debug, Args)]
-#[command(before_help = "Example:
-  $ helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
-  $ helm sigstore sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts \\
-      --trusted-root embedded --signing-config embedded")]
 pub(super) struct SignArgs {
     /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts with --repository
     #[arg(value_name = "REF|FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
@@ -65,11 +56,11 @@ pub(super) struct SignArgs {
     #[command(flatten)]
     pub chart: ChartArgs,
     #[command(flatten)]
-    pub bundle: BundleOutArgs,
-    #[command(flatten)]
     pub trust: TrustArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub bundle_out: BundleOutArgs,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -77,13 +68,6 @@ pub(super) struct SignArgs {
 /// Verify charts: by reference in the registry, or as packaged files.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example:
-  $ helm sigstore verify oci://ghcr.io/acme/charts/web --version ^1 --trusted-root embedded \\
-      --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
-      --certificate-oidc-issuer https://token.actions.githubusercontent.com
-  $ helm sigstore verify web-1.4.2.tgz --bundle web.sigstore.json --offline --trusted-root embedded \\
-      --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
-      --certificate-oidc-issuer https://token.actions.githubusercontent.com",
     group = ArgGroup::new("identity").multiple(false),
     group = ArgGroup::new("issuer").multiple(false)
 )]
@@ -93,19 +77,19 @@ pub(super) struct VerifyArgs {
     pub charts: Vec<String>,
 
     /// Identity that must have signed: the e-mail address or URI in the certificate
-    #[arg(long, value_name = "IDENTITY", group = "identity")]
+    #[arg(long, value_name = "IDENTITY", group = "identity", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_identity: Option<String>,
 
     /// The same as a regular expression over the whole identity
-    #[arg(long, value_name = "PATTERN", group = "identity")]
+    #[arg(long, value_name = "PATTERN", group = "identity", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_identity_regexp: Option<String>,
 
     /// OIDC issuer that must have vouched for the identity
-    #[arg(long, value_name = "URL", group = "issuer")]
+    #[arg(long, value_name = "URL", group = "issuer", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_oidc_issuer: Option<String>,
 
     /// The same as a regular expression over the whole issuer
-    #[arg(long, value_name = "PATTERN", group = "issuer")]
+    #[arg(long, value_name = "PATTERN", group = "issuer", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_oidc_issuer_regexp: Option<String>,
 
     /// Bundle to verify with, instead of what the registry holds or what lies beside the file
@@ -139,11 +123,11 @@ pub(super) struct VerifyArgs {
     #[command(flatten)]
     pub chart: ChartArgs,
     #[command(flatten)]
-    pub bundle_out: BundleOutArgs,
-    #[command(flatten)]
     pub trust: TrustArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub bundle_out: BundleOutArgs,
     #[command(flatten)]
     pub common: CommonArgs,
 }
@@ -157,8 +141,6 @@ pub(super) enum MatchArg {
 
 /// Print the version, and with -o json the file that runs.
 #[derive(Debug, Args)]
-#[command(before_help = "Example:
-  $ helm sigstore version -o json")]
 pub(super) struct VersionArgs {
     /// Print only the version number
     #[arg(long)]
@@ -182,6 +164,7 @@ pub(super) struct ChartArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub(super) struct BundleOutArgs {
     /// Write the bundle that was made or accepted to a file, or as NAME-VERSION.tgz.sigstore.json into a directory
     #[arg(long, value_name = "FILE|DIR", value_parser = NonEmptyStringValueParser::new())]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
-use clap::ArgMatches;
 use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches};
 
 use crate::error::{Error, Result};
 
@@ -65,8 +65,8 @@ impl Environment {
 
     /// The flags that `HELM_SIGSTORE_<FLAG>` sets for the subcommand that `matches` is of.
     ///
-    /// A flag on the command line wins, and so does one of the same group (an identity that is given
-    /// there is not joined by a pattern from the environment).
+    /// A flag on the command line wins, also over those that it excludes: an identity that is given there
+    /// is not joined by a pattern from the environment.
     ///
     /// # Errors
     /// Usage, when a switch is set to something that is neither yes nor no.
@@ -76,25 +76,36 @@ impl Environment {
         matches: &ArgMatches,
     ) -> Result<Vec<String>> {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-        let mut taken: HashSet<String> = HashSet::new();
+        let mut excluded: HashSet<&str> = HashSet::new();
         for group in command.get_groups() {
-            let members: Vec<_> = group.get_args().map(|id| id.as_str().to_owned()).collect();
             // clap's derive makes one group of every struct; only the exclusive ones count.
-            if group.clone().is_multiple() {
-                continue;
+            let members: Vec<_> = group.get_args().map(|id| id.as_str()).collect();
+            if !group.clone().is_multiple() && members.iter().any(|id| given(id)) {
+                excluded.extend(members);
             }
-            if members.iter().any(|id| given(id)) {
-                taken.extend(members);
+        }
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            for other in command.get_arg_conflicts_with(argument) {
+                let other = other.get_id().as_str();
+                if given(other) {
+                    excluded.insert(id);
+                }
+                if given(id) {
+                    excluded.insert(other);
+                }
             }
         }
         let mut flags = Vec::new();
         for argument in command.get_arguments() {
             let id = argument.get_id().as_str();
             let Some(long) = argument.get_long() else { continue };
-            if given(id) || taken.contains(id) || ["help", "version"].contains(&id) && long == id {
+            let asks_for_help =
+                matches!(argument.get_action(), ArgAction::Help | ArgAction::Version);
+            if given(id) || excluded.contains(id) || asks_for_help {
                 continue;
             }
-            let name = format!("HELM_SIGSTORE_{}", long.to_uppercase().replace('-', "_"));
+            let name = variable(long);
             let Some(value) = self.value(&name) else { continue };
             if argument.get_action().takes_values() {
                 flags.push(format!("--{long}={value}"));
@@ -103,13 +114,19 @@ impl Environment {
                     Some(true) => flags.push(format!("--{long}")),
                     Some(false) => {}
                     None => {
-                        return Err(Error::usage("neither true nor false").on(name).cause(value));
+                        return Err(Error::usage("expected true or false").on(name));
                     }
                 }
             }
         }
         Ok(flags)
     }
+}
+
+/// The variable that sets a flag.
+pub(super) fn variable(long: &str) -> String {
+    let name = long.trim_start_matches('-').to_uppercase().replace('-', "_");
+    format!("HELM_SIGSTORE_{name}")
 }
 
 fn truth(value: &str) -> Option<bool> {

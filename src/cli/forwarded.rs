@@ -3,11 +3,12 @@
 //! Helm takes some of them out and passes them as environment; which ones depends on the major and on
 //! where they stand. So all of them are tolerated anywhere, also in front of the subcommand.
 
-/// Helm's flags that take a value.
+use super::environment::Environment;
+use crate::error::Error;
+
+/// Helm's flags that take a value which means nothing here.
 const WITH_VALUE: &[&str] = &[
     "--burst-limit",
-    "--color",
-    "--colour",
     "--content-cache",
     "--kube-apiserver",
     "--kube-as-group",
@@ -19,13 +20,14 @@ const WITH_VALUE: &[&str] = &[
     "--kubeconfig",
     "--namespace",
     "--qps",
-    "--registry-config",
     "--repository-cache",
     "--repository-config",
     "-n",
 ];
 /// Helm's flags that take none.
 const SWITCHES: &[&str] = &["--debug", "--kube-insecure-skip-tls-verify"];
+/// What `--color` may say; anything else behind it is not its value.
+const COLOR_MODES: &[&str] = &["always", "auto", "never"];
 
 /// What Helm's flags said, and the arguments without them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,14 +38,25 @@ pub(super) struct Forwarded {
     pub registry_config: Option<String>,
     /// `--color` or `--colour`: `never`, `auto` or `always`.
     pub color: Option<String>,
-    /// `--debug`.
-    pub debug: bool,
+    /// What was wrong with them.
+    pub error: Option<Error>,
+}
+
+impl Forwarded {
+    /// `never`, `auto` or `always`, in Helm's order: the flag, `NO_COLOR`, `HELM_COLOR`.
+    pub(super) fn color_mode<'a>(&'a self, environment: &'a Environment) -> &'a str {
+        match (&self.color, environment.value("NO_COLOR")) {
+            (Some(mode), _) => mode,
+            (None, Some(_)) => "never",
+            (None, None) => environment.value("HELM_COLOR").unwrap_or("auto"),
+        }
+    }
 }
 
 /// Takes Helm's flags out of `arguments` (without the program's name). What follows `--` is ours.
 pub(super) fn separate(arguments: Vec<String>) -> Forwarded {
     let mut found = Forwarded::default();
-    let mut rest = arguments.into_iter();
+    let mut rest = arguments.into_iter().peekable();
     while let Some(argument) = rest.next() {
         if argument == "--" {
             found.arguments.push(argument);
@@ -54,18 +67,29 @@ pub(super) fn separate(arguments: Vec<String>) -> Forwarded {
             Some((flag, value)) if flag.starts_with('-') => (flag, Some(value.to_owned())),
             _ => (argument.as_str(), None),
         };
-        if SWITCHES.contains(&flag) {
-            found.debug |= flag == "--debug" && value.as_deref().is_none_or(|v| v != "false");
-        } else if WITH_VALUE.contains(&flag) {
-            let flag = flag.to_owned();
-            let value = value.or_else(|| rest.next());
-            match flag.as_str() {
-                "--registry-config" => found.registry_config = value.filter(|v| !v.is_empty()),
-                "--color" | "--colour" => found.color = value,
-                _ => {}
+        match flag {
+            flag if SWITCHES.contains(&flag) => {}
+            "--color" | "--colour" => {
+                let mode = |word: &String| COLOR_MODES.contains(&word.as_str());
+                found.color = value.or_else(|| rest.next_if(mode)).or(found.color);
             }
-        } else {
-            found.arguments.push(argument);
+            "--registry-config" => match value.or_else(|| rest.next()) {
+                Some(path) if !path.is_empty() => found.registry_config = Some(path),
+                _ => found.error = Some(Error::usage("a value is missing").on("--registry-config")),
+            },
+            // The verbosity of Kubernetes' logger is a number.
+            "-v" | "--v" => {
+                let number = |word: &String| word.parse::<i32>().is_ok();
+                if value.is_none() && rest.next_if(number).is_none() {
+                    found.arguments.push(argument);
+                }
+            }
+            flag if WITH_VALUE.contains(&flag) => {
+                if value.is_none() {
+                    rest.next();
+                }
+            }
+            _ => found.arguments.push(argument),
         }
     }
     found
@@ -84,20 +108,47 @@ mod tests {
         for words in [
             "--qps 5 verify oci://x/y",
             "verify --debug oci://x/y --burst-limit=7",
+            "--debug=true verify oci://x/y",
             "-n prod verify oci://x/y --kube-context c",
+            "-n=prod verify --namespace prod oci://x/y",
             "verify oci://x/y --kube-insecure-skip-tls-verify",
             "--content-cache /c verify oci://x/y --colour never",
+            "verify --color oci://x/y",
+            "-v 4 verify -v=6 oci://x/y --v 2",
+            "verify oci://x/y --registry-config /c.json --repository-config=/r --repository-cache /k",
         ] {
             assert_eq!(separate_words(words).arguments, ["verify", "oci://x/y"], "{words}");
         }
     }
 
     #[test]
-    fn the_registry_config_and_colour_are_kept() {
-        let found = separate_words("verify --registry-config=/c.json --color always --debug=false");
+    fn flags_that_are_not_helms_are_left_alone() {
+        for words in ["verify -v oci://x/y", "verify --nonsense x", "version --short"] {
+            let expected: Vec<_> = words.split_whitespace().collect();
+            assert_eq!(separate_words(words).arguments, expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_registry_config_is_kept_and_may_not_be_empty() {
+        let found = separate_words("verify --registry-config=/c.json");
         assert_eq!(found.registry_config.as_deref(), Some("/c.json"));
-        assert_eq!(found.color.as_deref(), Some("always"));
-        assert!(!found.debug);
+        for words in ["verify --registry-config=", "verify --registry-config"] {
+            assert!(separate_words(words).error.is_some(), "{words}");
+        }
+    }
+
+    #[test]
+    fn colour_follows_the_flag_then_no_color_then_helm_color() {
+        let environment = |pairs: &[(&str, &str)]| {
+            Environment::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+        };
+        let all = environment(&[("NO_COLOR", "1"), ("HELM_COLOR", "always")]);
+        assert_eq!(separate_words("--colour always").color_mode(&all), "always");
+        assert_eq!(separate_words("verify").color_mode(&all), "never");
+        let helm = environment(&[("NO_COLOR", ""), ("HELM_COLOR", "always")]);
+        assert_eq!(separate_words("verify").color_mode(&helm), "always");
+        assert_eq!(separate_words("verify").color_mode(&environment(&[])), "auto");
     }
 
     #[test]

@@ -38,7 +38,6 @@ pub(super) fn registry(
     arguments: &RegistryArgs,
     context: &mut Context<'_, '_>,
     max_referrers: usize,
-    weakened: &mut Vec<String>,
 ) -> Result<Registry> {
     let password = if arguments.password_stdin {
         let bytes = read_stdin(context, "password")?;
@@ -50,9 +49,7 @@ pub(super) fn registry(
         }
         Some(Zeroizing::new(text.to_owned()))
     } else {
-        if arguments.password.is_some()
-            && context.environment.value("HELM_SIGSTORE_PASSWORD").is_none()
-        {
+        if context.given.has("password") {
             context
                 .world
                 .warn("a password in the arguments can be seen by others: use --password-stdin");
@@ -74,9 +71,6 @@ pub(super) fn registry(
     };
     let files = [helm, context.environment.docker_config()].into_iter().flatten().collect();
     let credentials = Credentials::new(Sources { given, files });
-    if arguments.insecure_skip_tls_verify {
-        weakened.push("--insecure-skip-tls-verify".to_owned());
-    }
     let client_identity = match (&arguments.cert_file, &arguments.key_file) {
         (Some(certificate), Some(key)) => Some(net::ClientIdentity {
             certificate_pem: read_pem(certificate)?,
@@ -95,6 +89,18 @@ pub(super) fn registry(
         credentials,
         Settings { plain_http: arguments.plain_http, max_referrers, ..Settings::default() },
     ))
+}
+
+/// The flags by which an answer of the registry at `host` proves less than it could. Plain http to this
+/// very machine proves no less.
+pub(super) fn weakened(arguments: &RegistryArgs, host: Option<&str>) -> Vec<String> {
+    let Some(host) = host else { return Vec::new() };
+    let local = net::Url::parse(&format!("http://{host}/")).is_ok_and(|url| net::is_loopback(&url));
+    let flags = [
+        (arguments.insecure_skip_tls_verify, "--insecure-skip-tls-verify"),
+        (arguments.plain_http && !local, "--plain-http"),
+    ];
+    flags.into_iter().filter_map(|(given, flag)| given.then(|| flag.to_owned())).collect()
 }
 
 fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {

@@ -1,14 +1,16 @@
 //! `sign`.
 
+use std::time::Instant;
+
 use zeroize::Zeroizing;
 
 use super::args::SignArgs;
-use super::verify::time_out;
-use super::{Context, Ended, drive, setup};
+use super::drive::{Object, drive, each};
+use super::{Context, Ended, setup};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::net;
-use crate::run::{Outcome, Report, SignObject, SignRun, TrustReport};
+use crate::run::{Aftermath, Report, SignObject, SignRun, TrustReport};
 use crate::sign::{Offered, Services, Signer, Token, TokenSource};
 use crate::trust;
 use crate::verify::Verifier;
@@ -33,13 +35,15 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
     let services = Services::select(&config, arguments.rekor_version, context.world.now())?;
     let source = token_source(&arguments, context)?;
-    let mut weakened = Vec::new();
-    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS, &mut weakened)?;
+    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let client = net::Client::new(net::Options::default())?;
 
     let timeout = arguments.common.timeout;
+    context.world.enter(format!("getting an identity token from {}", source.label()));
     let token = drive(context, timeout, source.resolve(&client))??;
-    token.check(context.world.now(), crate::sign::AUDIENCE)?;
+    token
+        .check(context.world.now(), crate::sign::AUDIENCE)
+        .map_err(|error| error.on(source.label()))?;
     announce(&services, &source, &token, arguments.yes, context)?;
 
     let run = SignRun {
@@ -52,46 +56,40 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             age: None,
             expires: None,
         },
-        weakened,
+        aftermath: Aftermath::default(),
     };
-    let mut results = Vec::with_capacity(objects.len());
-    let done = drive(context, timeout, async {
-        for object in &objects {
-            results.push(match object {
-                Ok(object) => run.sign(object).await,
-                Err((typed, error)) => Outcome::new(typed).failed(error.clone()),
-            });
-        }
-    });
-    time_out(done, &objects, |object| object.argument.typed(), &mut results);
-    Ok(Ended::Report(Report::new(context.tool.clone(), results)))
+    let blank = |typed: &str, object: Option<&SignObject>| {
+        run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
+    };
+    let work = async |object: &SignObject| run.sign(object).await;
+    let outcomes = each(context, timeout, &objects, blank, work);
+    Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
-fn objects(arguments: &SignArgs) -> Result<Vec<Result<SignObject, (String, Error)>>> {
+fn objects(arguments: &SignArgs) -> Result<Vec<Object<SignObject>>> {
     let chart = setup::chart_name(&arguments.chart)?;
-    let bundle_out =
-        setup::bundle_out(arguments.bundle.bundle_out.as_deref(), arguments.charts.len())?;
+    let count = arguments.charts.len();
+    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
     let repository = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
-    arguments
-        .charts
-        .iter()
-        .map(|text| {
-            let argument = match setup::object(text) {
-                Ok(argument) => argument,
-                Err(error) => return Ok(Err((text.clone(), error))),
-            };
-            if repository.is_some() && matches!(argument, Argument::Reference(_)) {
-                return Err(Error::usage("--repository is for files").on(text.clone()));
+    let object = |text: &String| -> Result<SignObject> {
+        let argument = setup::object(text)?;
+        let host = match (&argument, &repository) {
+            (Argument::Reference(_), Some(_)) => {
+                return Err(Error::usage("--repository is for files"));
             }
-            Ok(Ok(SignObject {
-                argument,
-                version: arguments.chart.version.clone(),
-                chart: chart.clone(),
-                repository: repository.clone(),
-                bundle_out: bundle_out.clone(),
-            }))
+            (Argument::Reference(reference), None) => Some(reference.host.as_str()),
+            (Argument::File(_), prefix) => prefix.as_ref().map(|prefix| prefix.host.as_str()),
+        };
+        Ok(SignObject {
+            weakened: setup::weakened(&arguments.registry, host),
+            argument,
+            version: arguments.chart.version.clone(),
+            chart: chart.clone(),
+            repository: repository.clone(),
+            bundle_out: bundle_out.clone(),
         })
-        .collect()
+    };
+    Ok(arguments.charts.iter().map(|text| (text.clone(), object(text))).collect())
 }
 
 fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<TokenSource> {
@@ -110,7 +108,7 @@ fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<T
         request_url: environment.value("ACTIONS_ID_TOKEN_REQUEST_URL").map(str::to_owned),
         request_token: secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
     })?;
-    if source.is_literal() && environment.value("HELM_SIGSTORE_IDENTITY_TOKEN").is_none() {
+    if source.is_literal() && context.given.has("identity_token") {
         context.printer.warning(
             "a token in the arguments can be seen by others: use a file, `-` or SIGSTORE_ID_TOKEN",
         );
@@ -139,6 +137,7 @@ fn announce(
         "Signing as {identity} (token from {}) publishes this identity in a public log, for ever. Go on? [y/N] ",
         source.label()
     ));
+    let asked = Instant::now();
     let mut answer = Vec::new();
     let mut byte = [0_u8; 1];
     while answer.len() < 16 {
@@ -147,6 +146,7 @@ fn announce(
             _ => break,
         }
     }
+    context.driver.forgive(asked.elapsed());
     match answer.trim_ascii() {
         b"y" | b"Y" | b"yes" | b"Yes" => Ok(()),
         _ => Err(Error::usage("not signed").cause("the question was not answered with yes")),

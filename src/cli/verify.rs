@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use super::args::{MatchArg, VerifyArgs};
-use super::{Context, Ended, drive, setup};
+use super::drive::{Object, each};
+use super::{Context, Ended, setup};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Limits, Outcome, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
+use crate::run::{Limits, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
 use crate::trust;
 use crate::verify::{Identity, Match, Matcher, Policy, Verifier};
 
@@ -14,9 +15,8 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let policy = policy(&arguments)?;
     let source = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let objects = objects(&arguments)?;
-    let mut weakened = Vec::new();
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
-    let registry = setup::registry(&arguments.registry, context, max_candidates, &mut weakened)?;
+    let registry = setup::registry(&arguments.registry, context, max_candidates)?;
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
@@ -36,40 +36,17 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             age: None,
             expires: None,
         },
-        weakened,
+        repeated_flags: std::mem::take(&mut context.given.repeated),
     };
-    let mut results = Vec::with_capacity(objects.len());
-    let done = drive(context, arguments.common.timeout, async {
-        for object in &objects {
-            results.push(match object {
-                Ok(object) => run.verify(object).await,
-                Err((typed, error)) => Outcome::new(typed).failed(error.clone()),
-            });
-        }
-    });
-    time_out(done, &objects, |object| object.argument.typed(), &mut results);
-    Ok(Ended::Report(Report::new(context.tool.clone(), results)))
+    let blank = |typed: &str, object: Option<&VerifyObject>| {
+        run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
+    };
+    let work = async |object: &VerifyObject| run.verify(object).await;
+    let outcomes = each(context, arguments.common.timeout, &objects, blank, work);
+    Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
-/// What the time-out left undone is undecided, object by object.
-pub(super) fn time_out<T>(
-    done: Result<()>,
-    objects: &[Result<T, (String, Error)>],
-    typed: impl Fn(&T) -> &str,
-    results: &mut Vec<Outcome>,
-) {
-    let Err(error) = done else { return };
-    let left = objects.get(results.len()..).unwrap_or_default();
-    results.extend(left.iter().map(|object| {
-        let typed = match object {
-            Ok(object) => typed(object),
-            Err((text, _)) => text.as_str(),
-        };
-        Outcome::new(typed).failed(error.clone())
-    }));
-}
-
-fn objects(arguments: &VerifyArgs) -> Result<Vec<Result<VerifyObject, (String, Error)>>> {
+fn objects(arguments: &VerifyArgs) -> Result<Vec<Object<VerifyObject>>> {
     let count = arguments.charts.len();
     let chart = setup::chart_name(&arguments.chart)?;
     let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
@@ -77,31 +54,31 @@ fn objects(arguments: &VerifyArgs) -> Result<Vec<Result<VerifyObject, (String, E
         return Err(Error::usage("--bundle is for one chart"));
     }
     let prefix = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
-    arguments
-        .charts
-        .iter()
-        .map(|text| {
-            let argument = match setup::object(text) {
-                Ok(argument) => argument,
-                Err(error) => return Ok(Err((text.clone(), error))),
-            };
-            let source = match (&arguments.bundle, &prefix, &argument) {
-                (Some(path), _, _) => VerifySource::Bundle(PathBuf::from(path)),
-                (None, Some(prefix), Argument::File(_)) => VerifySource::Repository(prefix.clone()),
-                (None, Some(_), Argument::Reference(_)) => {
-                    return Err(Error::usage("--repository is for files").on(text.clone()));
-                }
-                (None, None, _) => VerifySource::Beside,
-            };
-            Ok(Ok(VerifyObject {
-                argument,
-                version: arguments.chart.version.clone(),
-                chart: chart.clone(),
-                source,
-                bundle_out: bundle_out.clone(),
-            }))
+    let object = |text: &String| -> Result<VerifyObject> {
+        let argument = setup::object(text)?;
+        let source = match (&arguments.bundle, &prefix, &argument) {
+            (Some(path), _, _) => VerifySource::Bundle(PathBuf::from(path)),
+            (None, Some(prefix), Argument::File(_)) => VerifySource::Repository(prefix.clone()),
+            (None, Some(_), Argument::Reference(_)) => {
+                return Err(Error::usage("--repository is for files"));
+            }
+            (None, None, _) => VerifySource::Beside,
+        };
+        let host = match (&argument, &source) {
+            (Argument::Reference(reference), _) => Some(reference.host.as_str()),
+            (_, VerifySource::Repository(prefix)) => Some(prefix.host.as_str()),
+            _ => None,
+        };
+        Ok(VerifyObject {
+            weakened: setup::weakened(&arguments.registry, host),
+            argument,
+            version: arguments.chart.version.clone(),
+            chart: chart.clone(),
+            source,
+            bundle_out: bundle_out.clone(),
         })
-        .collect()
+    };
+    Ok(arguments.charts.iter().map(|text| (text.clone(), object(text))).collect())
 }
 
 fn policy(arguments: &VerifyArgs) -> Result<Policy> {

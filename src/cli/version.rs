@@ -1,17 +1,16 @@
 //! `version`.
 
 use super::Ended;
-use super::args::{Output, VersionArgs};
 use crate::run::Tool;
 
-/// Which program, at which version, from which file.
-pub(super) fn run(arguments: &VersionArgs, tool: &Tool) -> Ended {
-    match (arguments.output, arguments.short) {
-        (Output::Json, _) => Ended::Document(serde_json::json!({
-            "schema": "helm-sigstore.version/v1",
-            "tool": tool,
-        })),
-        (Output::Text, true) => Ended::Text(format!("{}\n", tool.version)),
-        (Output::Text, false) => Ended::Text(format!("{} {}\n", tool.name, tool.version)),
+/// The schema of the JSON form; `docs/version.schema.json` has it.
+const SCHEMA: &str = "helm-sigstore.version/v1";
+
+/// Which program, at which version, and in JSON from which file.
+pub(super) fn answer(json: bool, short: bool, tool: &Tool) -> Ended {
+    match (json, short) {
+        (true, _) => Ended::Document(serde_json::json!({ "schema": SCHEMA, "tool": tool })),
+        (false, true) => Ended::Text(format!("{}\n", tool.version)),
+        (false, false) => Ended::Text(format!("{} {}\n", tool.name, tool.version)),
     }
 }

@@ -219,6 +219,8 @@ impl<'a> Findings<'a> {
                 report
             }
             Ok(Judgement::Refused { error, signer }) => self.refuse(report, error, signer),
+            // The config blob that the signed manifest names is there, and is that of no chart.
+            Err(error) if error.class == Class::Refused => self.refuse(report, error, None),
             Ok(Judgement::Undecided { error, .. }) | Err(error) => self.leave_open(report, error),
         }
     }
@@ -247,7 +249,10 @@ impl<'a> Findings<'a> {
             }
             Question::Reference { resolved, matching } => (resolved, *matching),
         };
-        let config = if Verifier::needs_config(bundle, &resolved.manifest) {
+        // With the layer alone neither annotations nor config are signed.
+        let needs_config =
+            matching == Match::Manifest && Verifier::needs_config(bundle, &resolved.manifest);
+        let config = if needs_config {
             Some(self.config.get_or_try_init(|| resolved.config()).await?)
         } else {
             None
@@ -283,7 +288,8 @@ impl<'a> Findings<'a> {
         report
     }
 
-    /// The verdict. `pasteable` is the object in a form that a command takes.
+    /// The verdict. `again` is the object in a form that a command takes, and the flags that lead to the
+    /// same signatures.
     ///
     /// # Errors
     /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
@@ -292,7 +298,7 @@ impl<'a> Findings<'a> {
         self,
         looked_in: &mut Vec<LookedIn>,
         signatures: &mut Vec<SignatureReport>,
-        pasteable: &str,
+        again: &[String],
     ) -> Result<(Box<Verified>, Vec<u8>)> {
         let places: Vec<_> = self
             .looked_in
@@ -315,7 +321,7 @@ impl<'a> Findings<'a> {
         if matches!(self.policy, Policy::Unstated)
             && let Some(first) = valid.first()
         {
-            return Err(no_identity(&valid, first, pasteable));
+            return Err(no_identity(&valid, first, again));
         }
         let open = self.undecided.len();
         if let Some(error) = self.undecided.into_iter().next() {
@@ -330,7 +336,8 @@ impl<'a> Findings<'a> {
         let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| words(signer));
         let others: Vec<_> = others.collect();
         let candidates = self.refused.len();
-        let best = self.refused.into_iter().map(|(error, _)| error).max_by_key(usefulness);
+        // The first of equals, as the lines for the other signers leave out the first.
+        let best = self.refused.into_iter().rev().map(|(error, _)| error).max_by_key(usefulness);
         if let Some(mut error) = best {
             if error.reason == Reason::WrongSigner {
                 for line in &mut error.lines {
@@ -369,7 +376,7 @@ fn words(signer: &Signer) -> String {
     format!("{}   issuer {}", signer.identity, signer.issuer)
 }
 
-fn no_identity(valid: &[&Signer], first: &Signer, pasteable: &str) -> Error {
+fn no_identity(valid: &[&Signer], first: &Signer, again: &[String]) -> Error {
     let mut error = Error::new(Class::Usage, Reason::NoIdentity, "no identity to trust was given");
     for signer in valid.iter().take(MAX_NAMED) {
         error = error.line("valid signature by", words(signer));
@@ -378,7 +385,8 @@ fn no_identity(valid: &[&Signer], first: &Signer, pasteable: &str) -> Error {
         error = error.note(format!("and by {} more", valid.len() - MAX_NAMED));
     }
     error.hint(format!(
-        "helm sigstore verify {pasteable} --certificate-identity {} --certificate-oidc-issuer {}",
+        "helm sigstore verify {} --certificate-identity {} --certificate-oidc-issuer {}",
+        again.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
         quoted(&first.identity),
         quoted(&first.issuer),
     ))

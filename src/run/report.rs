@@ -163,6 +163,9 @@ pub struct Outcome {
     /// The error behind a verdict that is no success.
     #[serde(skip)]
     pub error: Option<Error>,
+    /// What an undecided end means for the object, for people.
+    #[serde(skip)]
+    pub aftermath: &'static str,
 }
 
 impl Outcome {
@@ -192,6 +195,17 @@ impl Outcome {
             already_signed: None,
             notes: Vec::new(),
             error: None,
+            aftermath: "nothing was verified",
+        }
+    }
+
+    /// The same of `sign`, whose results have more fields.
+    pub fn of_sign(input: &str) -> Self {
+        Self {
+            attached: Some(Vec::new()),
+            already_signed: Some(false),
+            aftermath: "nothing was signed",
+            ..Self::new(input)
         }
     }
 

@@ -1,16 +1,17 @@
 //! Signing: resolve, check that the chart is what it says, prove that we may write, sign, attach.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use super::World;
 use super::report::{
     Attached, Chart, Format, LogReport, Outcome, Place, SignatureReport, SignerReport, Status,
     SubjectReport, TrustReport, Verdict,
 };
 use super::resolve::{ChartName, Resolved, resolve};
 use super::verify::{describe, read_chart};
+use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, Signer};
@@ -32,6 +33,8 @@ pub struct SignObject {
     pub repository: Option<RepositoryPrefix>,
     /// Where the bundle is written: a file or a directory.
     pub bundle_out: Option<PathBuf>,
+    /// Checks that the user switched off.
+    pub weakened: Vec<String>,
 }
 
 /// A run of `sign`: one key and certificate for all its objects.
@@ -46,25 +49,50 @@ pub struct SignRun {
     pub verifier: Verifier,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// Checks that the user switched off.
-    pub weakened: Vec<String>,
+    /// What an end at this moment would mean for the chart that is being signed.
+    pub aftermath: Aftermath,
+}
+
+/// How far the chart at hand has come: what can be said of it if the run ends undecided, or is cut off.
+#[derive(Debug)]
+pub struct Aftermath(Cell<&'static str>);
+
+impl Aftermath {
+    const BEFORE: &'static str = "nothing was signed";
+    const SIGNING: &'static str = "nothing was attached";
+    const ATTACHING: &'static str = "signed and logged, but perhaps not attached";
+}
+
+impl Default for Aftermath {
+    fn default() -> Self {
+        Self(Cell::new(Self::BEFORE))
+    }
 }
 
 impl SignRun {
     /// Signs one object. Every failure is an outcome.
     pub async fn sign(&self, object: &SignObject) -> Outcome {
-        let mut outcome = Outcome::new(object.argument.typed());
-        outcome.trust = Some(self.trust.clone());
-        outcome.weakened.clone_from(&self.weakened);
-        outcome.attached = Some(Vec::new());
-        outcome.already_signed = Some(false);
+        let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);
         match self.try_sign(object, &mut outcome).await {
             Ok(()) => {
+                self.aftermath.0.set(Aftermath::BEFORE);
                 outcome.verdict = Verdict::Signed;
                 outcome
             }
-            Err(error) => outcome.failed(error),
+            Err(error) => {
+                outcome.aftermath = self.aftermath.0.replace(Aftermath::BEFORE);
+                outcome.failed(error)
+            }
         }
+    }
+
+    /// An outcome that knows nothing of the object yet, only what the run relies on.
+    pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
+        let mut outcome = Outcome::of_sign(typed);
+        outcome.aftermath = self.aftermath.0.replace(Aftermath::BEFORE);
+        outcome.trust = Some(self.trust.clone());
+        outcome.weakened = weakened.to_vec();
+        outcome
     }
 
     async fn try_sign(&self, object: &SignObject, outcome: &mut Outcome) -> Result<()> {
@@ -79,6 +107,7 @@ impl SignRun {
         });
         check_chart(&resolved, &archive)
             .and(check_config(&resolved, &archive).await)
+            .and(check_prov(&resolved).await)
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
 
         self.world.enter("checking write access");
@@ -92,6 +121,7 @@ impl SignRun {
             resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
         );
         self.world.enter("signing");
+        self.aftermath.0.set(Aftermath::SIGNING);
         let payload = statement.to_bytes()?;
         let content = Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
         let signed = self.signer.sign(content, &self.verifier).await?;
@@ -102,6 +132,7 @@ impl SignRun {
             let path = write_bundle(target, &name, &signed.json)?;
             outcome.bundle_file = Some(path.display().to_string());
         }
+        self.aftermath.0.set(Aftermath::ATTACHING);
         self.world.enter("attaching the signature");
         let (through, digest) =
             attach(&resolved.repository, &resolved.manifest, &signed.json, self.world.now())
@@ -139,13 +170,15 @@ impl SignRun {
             return Err(Error::usage("--version and --chart are for references")
                 .cause("name and version of a file come from its Chart.yaml"));
         }
-        let archive = read_chart(path)?;
+        let opened = path.to_owned();
+        let archive = off_thread(move || read_chart(&opened)).await?;
         let reference = prefix.chart(archive.name(), archive.version())?;
         let resolved = self.resolve(&reference, None, None).await.map_err(|error| {
             // A registry that fails has not said that the chart is not there.
             match error.class {
                 Class::NotFound => {
-                    error.hint(format!("helm push {} {}", path.display(), prefix.typed))
+                    let file = shell_word(&path.display().to_string());
+                    error.hint(format!("helm push {file} {}", prefix.typed))
                 }
                 _ => error,
             }
@@ -195,6 +228,21 @@ async fn check_config(resolved: &Resolved, archive: &Archive) -> Result<()> {
     let config = resolved.config().await?;
     same("name", Reason::WrongChart, &config.name, "config", archive.name())?;
     same("version", Reason::WrongVersion, &config.version, "config", archive.version())
+}
+
+/// Whether the provenance layer is one of this chart. Its digest becomes a subject, and there are verifiers
+/// that accept any subject: a foreign manifest in its place would be signed too.
+async fn check_prov(resolved: &Resolved) -> Result<()> {
+    let Some(text) = resolved.prov().await? else { return Ok(()) };
+    let signed_text = text.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----");
+    let digest = resolved.manifest.chart.digest.to_string();
+    if signed_text && text.windows(digest.len()).any(|part| part == digest.as_bytes()) {
+        return Ok(());
+    }
+    Err(Error::refused(Reason::WrongChart, "provenance does not match").cause(match signed_text {
+        true => format!("the provenance layer does not name the chart layer {digest}"),
+        false => "the provenance layer is no OpenPGP signed message".to_owned(),
+    }))
 }
 
 fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -> Result<()> {

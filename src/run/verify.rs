@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::World;
 use super::findings::{Findings, Limits, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
+use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
@@ -42,6 +42,8 @@ pub struct VerifyObject {
     pub source: VerifySource,
     /// Where the accepted bundle is written: a file or a directory.
     pub bundle_out: Option<PathBuf>,
+    /// Checks that the user switched off.
+    pub weakened: Vec<String>,
 }
 
 /// A run of `verify`.
@@ -61,21 +63,14 @@ pub struct VerifyRun {
     pub limits: Limits,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// Checks that the user switched off.
-    pub weakened: Vec<String>,
+    /// Flags that a command in a hint repeats.
+    pub repeated_flags: Vec<String>,
 }
 
 impl VerifyRun {
     /// Verifies one object. Every failure is an outcome.
     pub async fn verify(&self, object: &VerifyObject) -> Outcome {
-        let mut outcome = Outcome::new(object.argument.typed());
-        outcome.trust = Some(self.trust.clone());
-        outcome.weakened.clone_from(&self.weakened);
-        outcome.policy = Some(PolicyReport {
-            source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
-            file: None,
-            rule: None,
-        });
+        let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);
         let verified = match &object.argument {
             Argument::Reference(reference) => self.reference(object, reference, &mut outcome).await,
             Argument::File(path) => self.file(object, Path::new(path), &mut outcome).await,
@@ -87,6 +82,19 @@ impl VerifyRun {
             }
             Err(error) => outcome.failed(error),
         }
+    }
+
+    /// An outcome that knows nothing of the object yet, only what the run relies on.
+    pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
+        let mut outcome = Outcome::new(typed);
+        outcome.trust = Some(self.trust.clone());
+        outcome.weakened = weakened.to_vec();
+        outcome.policy = Some(PolicyReport {
+            source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
+            file: None,
+            rule: None,
+        });
+        outcome
     }
 
     async fn reference(
@@ -109,12 +117,17 @@ impl VerifyRun {
         let mut findings = self.findings();
         match &object.source {
             VerifySource::Bundle(path) => {
-                let store = BundleFile::named(path)?;
+                let path = path.clone();
+                let store = off_thread(move || BundleFile::named(&path)).await?;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             _ => self.ask_registry(&resolved, &question, &mut findings).await,
         }
-        let object_words = resolved.words();
+        // As typed, with the tag that was found where none was named.
+        let object_words = match (&reference.tag, &reference.digest) {
+            (None, None) => resolved.words(),
+            _ => reference.typed.clone(),
+        };
         let (verified, bundle) = self
             .conclude(findings, outcome, &resolved.pinned())
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
@@ -132,7 +145,8 @@ impl VerifyRun {
         if self.matching == Match::ChartLayer {
             return Err(Error::usage("--match is for references; of a file only the chart counts"));
         }
-        let archive = read_chart(path)?;
+        let opened = path.to_owned();
+        let archive = off_thread(move || read_chart(&opened)).await?;
         let digest = archive.digest;
         let named = NamedVersion {
             name: archive.metadata.name.clone(),
@@ -152,11 +166,13 @@ impl VerifyRun {
         let mut findings = self.findings();
         match &object.source {
             VerifySource::Bundle(path) => {
-                let store = BundleFile::named(path)?;
+                let path = path.clone();
+                let store = off_thread(move || BundleFile::named(&path)).await?;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             VerifySource::Beside => {
-                let store = BundleFile::beside(path)?;
+                let path = path.to_owned();
+                let store = off_thread(move || BundleFile::beside(&path)).await?;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             VerifySource::Repository(prefix) => {
@@ -167,7 +183,7 @@ impl VerifyRun {
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
         }
-        let retry = path.display().to_string();
+        let retry = shell_word(&path.display().to_string());
         let (verified, bundle) =
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
         note(&verified, outcome);
@@ -217,7 +233,8 @@ impl VerifyRun {
         outcome: &mut Outcome,
         pasteable: &str,
     ) -> Result<(Box<Verified>, Vec<u8>)> {
-        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, pasteable)
+        let again = [&[pasteable.to_owned()], self.repeated_flags.as_slice()].concat();
+        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, &again)
     }
 
     fn keep(&self, object: &VerifyObject, bundle: &[u8], outcome: &mut Outcome) -> Result<()> {

@@ -101,9 +101,13 @@ fn jitter(attempt: u32) -> Duration {
 impl SignatureStore for FallbackTag<'_> {
     async fn discover(&self) -> Discovered {
         let object = format!("tag {}", self.tag);
-        match self.index().await {
-            Ok(Some(index)) => listed(object, index.entries()),
+        match self.repository.manifest(&self.tag).await {
             Ok(None) => Discovered::nothing(object, "404"),
+            Ok(Some(found)) => match self.read(&found) {
+                Ok(Some(index)) => listed(object, index.entries()),
+                Ok(None) => Discovered::nothing(object, "no index"),
+                Err(error) => Discovered::open(object, error),
+            },
             Err(error) => Discovered::open(object, error),
         }
     }

@@ -49,7 +49,6 @@ pub fn trusted_root(source: Option<&Source>) -> Result<TrustRoot> {
     match source {
         None => {
             Err(Error::new(Class::Undecided, Reason::TrustUnusable, "no trusted root is named")
-                .note("nothing can be verified without one")
                 .hint(
                     "add `--trusted-root embedded` (public-good Sigstore) or `--trusted-root FILE`",
                 ))
@@ -77,7 +76,6 @@ pub fn signing_config(source: Option<&Source>) -> Result<SigningConfig> {
             Reason::TrustUnusable,
             "no signing config is named",
         )
-        .note("nothing can be signed without one")
         .hint(
             "add `--trusted-root embedded --signing-config embedded` (public-good Sigstore), or a FILE each",
         )),

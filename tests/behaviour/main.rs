@@ -4,6 +4,10 @@
 
 mod support;
 
+mod attack_chart_yaml;
+mod attack_files;
+mod attack_sign;
+mod attack_words;
 mod registry_auth;
 mod registry_credentials;
 mod registry_tls;
@@ -18,3 +22,8 @@ mod sign_support;
 mod sign_token;
 mod sign_written;
 mod story;
+mod verify_coverage;
+mod verify_craft;
+mod verify_identity;
+mod verify_meaning;
+mod verify_reference;

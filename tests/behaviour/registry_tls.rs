@@ -138,11 +138,14 @@ fn skipping_the_check_is_shown_in_words_and_in_the_report() {
         let world = certificate(kind);
         let (reference, _) = world.push_web();
         let skip = "--insecure-skip-tls-verify";
-        world.run(&["sign", &reference, skip]).exits(0).says("weakened by --insecure-skip-tls");
+        let weakened = "Weakened by: --insecure-skip-tls-verify\n";
+        world.run(&["sign", &reference, skip]).exits(0).prints(weakened);
         let (code, result) = sign_json(&world, &[&reference, skip]);
         assert_eq!(code, 0);
         assert_eq!(result["weakened"], serde_json::json!([skip]));
-        world.verify(&[&reference, skip]).exits(0).says("weakened by --insecure-skip-tls");
+        world.verify(&[&reference, skip]).exits(0).prints(weakened);
+        let absent = format!("{}:9.9.9", world.repository("web"));
+        world.run(&["sign", &absent, skip]).exits(6).says("weakened by --insecure-skip-tls");
     }
 }
 
@@ -173,10 +176,8 @@ fn https_is_never_followed_to_plain_http() {
     let world = certificate(Certificate::Valid);
     let (reference, _) = world.push_web();
     let ca = world.argument("ca.pem");
-    let plain = Registry::start(Options {
-        store: Some(world.registry.store()),
-        ..Options::default()
-    });
+    let plain =
+        Registry::start(Options { store: Some(world.registry.store()), ..Options::default() });
     let redirect = Action::Redirect { to: format!("{}{{path}}", plain.origin()), status: 307 };
     world.registry.fault(Fault::new("/blobs/sha256:", redirect).method("GET"));
     world.run(&["sign", &reference, "--ca-file", &ca]).exits(4).says("plain http");
@@ -187,7 +188,8 @@ fn https_is_never_followed_to_plain_http() {
 #[test]
 fn a_token_realm_in_plain_http_is_not_asked_by_a_registry_with_tls() {
     let bearer = Bearer::new("jane", "tr0ub4dor-3");
-    let plain = Registry::start(Options { auth: Auth::Bearer(bearer.clone()), ..Options::default() });
+    let plain =
+        Registry::start(Options { auth: Auth::Bearer(bearer.clone()), ..Options::default() });
     let realm = Some(plain.origin() + "/token");
     let mut world = with(Tls::default(), Auth::Bearer(Bearer { realm, ..bearer }));
     world.stdin = b"tr0ub4dor-3\n".to_vec();
@@ -203,8 +205,7 @@ fn a_token_realm_in_plain_http_is_not_asked_by_a_registry_with_tls() {
 
 #[test]
 fn a_token_realm_on_another_port_over_tls_is_asked() {
-    let mut world =
-        with(Tls::default(), Auth::Bearer(Bearer::new("jane", "tr0ub4dor-3")));
+    let mut world = with(Tls::default(), Auth::Bearer(Bearer::new("jane", "tr0ub4dor-3")));
     world.stdin = b"tr0ub4dor-3\n".to_vec();
     let (reference, pushed) = world.push_web();
     let ca = world.argument("ca.pem");

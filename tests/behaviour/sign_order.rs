@@ -145,7 +145,10 @@ fn a_service_that_hangs_ends_with_the_time_out_of_the_command() {
         let (reference, _) = world.push_web();
         world.sigstore.set_fault(Fault::Hang(service));
         let started = std::time::Instant::now();
-        world.run(&["sign", &reference, "--timeout", "600ms"]).exits(4).says("timed out after 0.6 s");
+        world
+            .run(&["sign", &reference, "--timeout", "600ms"])
+            .exits(4)
+            .says("timed out after 0.6 s");
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         assert_nothing_logged(&world);
     }

@@ -1,9 +1,11 @@
+#!/usr/bin/env bash
 # The programs that helm-sigstore is measured against. Each is fetched once, into a folder of its own below
 # $PEERS, which outlives the clone; a peer that cannot be had is not measured, with the reason.
 # Sourced by `run`; `bash peers.sh` only fetches.
 
 PEERS=${HELM_SIGSTORE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/helm-sigstore/peers}
 
+INTEROP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 declare -A PEER     # name -> program
 declare -A MISSING  # name -> why it cannot be had
 
@@ -19,6 +21,7 @@ obtain_peers() {
     obtain helm-3 helm-3.22.0 helm from_go helm.sh/helm/v3/cmd/helm@v3.22.0 \
         -ldflags '-X helm.sh/helm/v3/internal/version.version=v3.22.0'
     obtain sigstore-python sigstore-python-4.5.1 bin/sigstore from_pypi sigstore==4.5.1
+    obtain_module Masterminds/semver "$INTEROP/constraints"
     if PEER[docker-registry]=$(command -v docker-registry); then
         : # the machine's own
     else
@@ -48,6 +51,16 @@ obtain() {
     PEER[$name]=$program
 }
 
+# obtain_module NAME FOLDER: what the Go program in FOLDER needs, in Go's own cache.
+obtain_module() {
+    local said
+    if ! command -v go >/dev/null; then
+        MISSING[$1]="go is not installed"
+    elif ! said=$(cd "$2" && timeout 300 go mod download 2>&1 9>&- </dev/null); then
+        MISSING[$1]=$(tail -n 1 <<<"$said" | cut -c -200)
+    fi
+}
+
 from_go() {
     command -v go >/dev/null || { echo "go is not installed"; return 1; }
     local folder=$1 module=$2
@@ -57,7 +70,8 @@ from_go() {
 
 # A virtual environment knows its own path, so it is made where it stays.
 from_pypi() {
-    python3 -m venv "$1" || python3 -m virtualenv "$1"
+    # Debian keeps the module in a package of its own.
+    python3 -m venv "$1" || { apt-get install -y python3-venv && python3 -m venv --clear "$1"; }
     timeout 600 "$1/bin/pip" install --quiet "$2"
 }
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Rows: one fact each about who signed, who verified, and where. Sourced by `run`.
 
 PASSED=0
@@ -24,7 +25,7 @@ row() {
         case $option in
             e) expected=$OPTARG ;;
             g) pattern=$OPTARG ;;
-            *) return 64 ;;
+            *) exit 64 ;; # a row that is not run would not be missed
         esac
     done
     shift $((OPTIND - 1))

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Servers on loopback, on ports that the system chose, ended with the run. Sourced by `run`.
 
 SERVERS=()

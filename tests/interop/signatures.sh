@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Who can verify what whom signed: our program, cosign and sigstore-python, on a registry with the referrers API and
 # on one without, with both generations of the log. Sourced by `run`.
 
@@ -105,14 +106,14 @@ plain_messages() {
     as_signer
 
     SIGNER="sigstore-python sign"
-    NEEDS="sigstore-python"
+    NEEDS="$NEEDS sigstore-python"
     row "(signs)" sigstore_python --trust-config "$KIT_TRUST_CONFIG" sign --identity-token "$(cat "$TOKEN")" \
         --bundle "$theirs" "$file"
     row "conformance verify-bundle" conformance_verify --bundle "$theirs" "$file"
     row -e refused "conformance verify-bundle: tampered" \
         conformance_verify --bundle "$theirs" "$CHARTS/tampered/web-1.4.2.tgz"
     row -e 5 "helm-sigstore verify FILE: a plain message" verify "${TRUSTED[@]}" "$file" --bundle "$theirs" --offline
-    NEEDS=
+    NEEDS=${NEEDS% sigstore-python}
 
     SIGNER="conformance sign-bundle"
     row "(signs)" conformance sign-bundle --identity-token "$(cat "$TOKEN")" --trusted-root "$KIT_TRUSTED_ROOT" \

@@ -1,0 +1,480 @@
+//! From words to [`Cli`]: the arguments, then the flags that the environment sets, and what the parser
+//! has to say in our words.
+
+use std::collections::HashSet;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use super::args::Cli;
+use super::environment::Environment;
+use crate::error::{Error, Result};
+
+/// Columns of help that goes to no terminal.
+const WIDTH: usize = 100;
+
+/// What the help begins with: something that works, ready to be pasted. It is not wrapped, because a
+/// broken line would not work any more.
+const ROOT_EXAMPLE: &str = "PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --trusted-root embedded \\
+      --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com";
+
+/// The same of each command.
+const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "sign",
+        "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
+  $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts \\
+      --trusted-root embedded --signing-config embedded",
+    ),
+    (
+        "verify",
+        "PROGRAM verify oci://ghcr.io/acme/charts/web --version ^1 --trusted-root embedded \\
+      --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com
+  $ PROGRAM verify web-1.4.2.tgz --bundle web.sigstore.json --offline --trusted-root embedded \\
+      --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com",
+    ),
+    ("version", "PROGRAM version -o json"),
+];
+
+/// The flags of `verify` that a command in a hint repeats, so that it finds what this one found. Never a
+/// secret, and nothing that says who is trusted or which version is meant.
+const REPEATED: &[&str] = &[
+    "bundle",
+    "ca_file",
+    "cert_file",
+    "chart",
+    "insecure_skip_tls_verify",
+    "key_file",
+    "matching",
+    "offline",
+    "plain_http",
+    "repository",
+    "trusted_root",
+];
+
+/// A parsed command line.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    /// The command with its flags.
+    pub cli: Cli,
+    /// What stood in the arguments themselves.
+    pub given: Given,
+}
+
+/// The flags that stood in the arguments, not in the environment.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    ids: HashSet<String>,
+    /// Those that a command in a hint repeats, as words.
+    pub repeated: Vec<String>,
+}
+
+impl Given {
+    /// Whether the field `id` was set in the arguments.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub(super) enum Unparsed {
+    /// Help was asked for: its text.
+    Help(String),
+    /// `--version`.
+    Version,
+    /// Bad arguments.
+    Wrong(Error),
+}
+
+/// What the user calls this program.
+pub(super) fn program(environment: &Environment) -> &'static str {
+    if environment.value("HELM_PLUGIN_NAME").is_some() { "helm sigstore" } else { "helm-sigstore" }
+}
+
+/// Reads the arguments, then once more with the flags that the environment sets. Help is wrapped for the
+/// terminal where there is one.
+pub(super) fn parse(
+    arguments: &[String],
+    environment: &Environment,
+    terminal: bool,
+) -> Result<Parsed, Unparsed> {
+    let program = program(environment);
+    let words = |more: &[String]| {
+        let mut words = vec![program.to_owned()];
+        words.extend(arguments.iter().cloned());
+        // In front of a `--`, after which nothing is a flag.
+        let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+        words.splice(end..end, more.iter().cloned());
+        words
+    };
+    let wrong = |error: &clap::Error, set: &[String]| unparsed(error, program, arguments, set);
+    let mut definition = definition(program, terminal);
+    let matches = definition
+        .clone()
+        .ignore_errors(true)
+        .try_get_matches_from(words(&[]))
+        .map_err(|error| wrong(&error, &[]))?;
+    definition.build();
+    let (given, flags) = match matches.subcommand() {
+        Some((name, of)) => match definition.find_subcommand(name) {
+            Some(command) => {
+                (given(command, of), environment.flags(command, of).map_err(Unparsed::Wrong)?)
+            }
+            None => Default::default(),
+        },
+        None => Default::default(),
+    };
+    definition
+        .try_get_matches_from(words(&flags))
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map(|cli| Parsed { cli, given })
+        .map_err(|error| wrong(&error, &flags))
+}
+
+/// The grammar, with examples for `program`.
+fn definition(program: &str, terminal: bool) -> clap::Command {
+    let template = |example: &str| {
+        let example = example.replace("PROGRAM", program);
+        format!(
+            "Example:\n  $ {example}\n\n{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{{all-args}}{{after-help}}"
+        )
+    };
+    let mut command = Cli::command()
+        .name("helm-sigstore")
+        .bin_name(program)
+        .help_template(template(ROOT_EXAMPLE));
+    for (name, example) in EXAMPLES {
+        command = command.mut_subcommand(name, |sub| sub.help_template(template(example)));
+    }
+    if terminal { command } else { command.term_width(WIDTH) }
+}
+
+fn given(command: &clap::Command, matches: &ArgMatches) -> Given {
+    let mut found = Given::default();
+    for argument in command.get_arguments() {
+        let id = argument.get_id().as_str();
+        if matches.value_source(id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        found.ids.insert(id.to_owned());
+        let Some(long) = argument.get_long().filter(|_| REPEATED.contains(&id)) else { continue };
+        found.repeated.push(format!("--{long}"));
+        if argument.get_action().takes_values() {
+            let values = matches.get_raw(id).into_iter().flatten();
+            found.repeated.extend(values.map(|value| value.to_string_lossy().into_owned()));
+        }
+    }
+    found
+}
+
+/// The parser's error as one of ours: what, on which argument, and at most one hint; no usage dump.
+fn unparsed(error: &clap::Error, program: &str, arguments: &[String], set: &[String]) -> Unparsed {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+        _ => None,
+    };
+    // `--output <FORMAT>` is the flag with the name of its value.
+    let flag = |kind| text(kind).map(|text| text.split(" <").next().unwrap_or_default().to_owned());
+    let invalid = flag(ContextKind::InvalidArg).unwrap_or_default();
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    let wrong = match error.kind() {
+        ErrorKind::DisplayHelp => return Unparsed::Help(error.render().to_string()),
+        ErrorKind::DisplayVersion => return Unparsed::Version,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            Error::usage("no command was given")
+        }
+        ErrorKind::InvalidSubcommand => Error::usage("no such command")
+            .on(text(ContextKind::InvalidSubcommand).unwrap_or_default()),
+        ErrorKind::UnknownArgument => Error::usage("no such flag").on(invalid.clone()),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            Error::usage("a value is missing").on(invalid.clone())
+        }
+        ErrorKind::InvalidValue => {
+            let wrong = Error::usage("invalid value").on(format!("{invalid} {value}"));
+            match text(ContextKind::ValidValue) {
+                Some(values) => wrong.line("expected", values.replace(", ", " or ")),
+                None => wrong,
+            }
+        }
+        ErrorKind::ValueValidation => {
+            let wrong = Error::usage("invalid value").on(format!("{invalid} {value}"));
+            match std::error::Error::source(error) {
+                Some(cause) => wrong.cause(cause.to_string()),
+                None => wrong,
+            }
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let missing = text(ContextKind::InvalidArg).unwrap_or_default();
+            Error::usage("an argument is missing").on(missing.replace("...", ""))
+        }
+        ErrorKind::ArgumentConflict => match flag(ContextKind::PriorArg) {
+            Some(prior) if prior == invalid => Error::usage("given twice").on(invalid.clone()),
+            Some(prior) => {
+                Error::usage("cannot be used together").on(format!("{prior} and {invalid}"))
+            }
+            None => Error::usage("cannot be used with the others").on(invalid.clone()),
+        },
+        ErrorKind::TooManyValues => Error::usage("takes no value").on(invalid.clone()),
+        _ => {
+            let text = error.render().to_string();
+            let first = text.lines().next().unwrap_or_default();
+            Error::usage(first.strip_prefix("error: ").unwrap_or(first))
+        }
+    };
+    let by_environment = set.iter().any(|word| {
+        word.strip_prefix(invalid.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    });
+    let wrong = match by_environment && invalid.starts_with("--") {
+        true => wrong.cause(format!("it is set by {}", super::environment::variable(&invalid))),
+        false => wrong,
+    };
+    let suggested =
+        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
+            .into_iter()
+            .find_map(|kind| match error.get(kind) {
+                Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+                _ => text(kind),
+            });
+    let command = match arguments.iter().find(|word| !word.starts_with('-')) {
+        Some(word) if EXAMPLES.iter().any(|(name, _)| name == word) => format!(" {word}"),
+        _ => String::new(),
+    };
+    Unparsed::Wrong(wrong.hint(suggested.unwrap_or_else(|| format!("{program}{command} --help"))))
+}
+
+/// Finds `-o json` before anything is parsed, so that a usage error is a document too.
+pub(super) fn wants_json(arguments: &[String], environment: &Environment) -> bool {
+    let mut format = environment.value("HELM_SIGSTORE_OUTPUT");
+    let mut words = arguments.iter().map(String::as_str).take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        if word == "--output" {
+            format = words.next();
+        } else if let Some(value) = word.strip_prefix("--output=") {
+            format = Some(value);
+        } else if let Some(value) = short_output(word) {
+            format = if value.is_empty() { words.next() } else { Some(value) };
+        }
+    }
+    format == Some("json")
+}
+
+/// The value of `-o` in `-o`, `-ojson`, `-o=json` and after other short flags (`-yo`).
+fn short_output(word: &str) -> Option<&str> {
+    let shorts = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'))?;
+    let value = shorts.trim_start_matches(['y', 'h', 'V']).strip_prefix('o')?;
+    Some(value.strip_prefix('=').unwrap_or(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::Command;
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    fn wrong(text: &str, pairs: &[(&str, &str)]) -> Error {
+        match parse(&words(text), &environment(pairs), false) {
+            Err(Unparsed::Wrong(error)) => error,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn json_is_found_before_the_arguments_are_parsed() {
+        let none = Environment::default();
+        for text in [
+            "verify -o json --nonsense",
+            "verify -ojson",
+            "x --output=json",
+            "-o text -o json",
+            "sign -yo json",
+            "sign -yo=json",
+        ] {
+            assert!(wants_json(&words(text), &none), "{text}");
+        }
+        for text in
+            ["verify", "verify -o text", "verify -- -o json", "verify -o", "verify --o json"]
+        {
+            assert!(!wants_json(&words(text), &none), "{text}");
+        }
+        let set = environment(&[("HELM_SIGSTORE_OUTPUT", "json")]);
+        assert!(wants_json(&words("verify"), &set));
+        assert!(!wants_json(&words("verify -o text"), &set));
+    }
+
+    #[test]
+    fn the_environment_sets_flags_and_the_command_line_wins() {
+        let environment = environment(&[
+            ("HELM_SIGSTORE_TRUSTED_ROOT", "embedded"),
+            ("HELM_SIGSTORE_PLAIN_HTTP", "true"),
+            ("HELM_SIGSTORE_CERTIFICATE_IDENTITY_REGEXP", ".*"),
+            ("HELM_SIGSTORE_REPOSITORY", "oci://r/x"),
+            ("HELM_SIGSTORE_TIMEOUT", ""),
+            ("HELM_SIGSTORE_VERSION", "^1"),
+        ]);
+        let parsed = parse(
+            &words("verify --certificate-identity a --bundle b oci://r/web"),
+            &environment,
+            false,
+        );
+        let Ok(Parsed { cli: Cli { command: Command::Verify(arguments) }, given }) = parsed else {
+            panic!("{parsed:?}")
+        };
+        assert_eq!(arguments.trust.trusted_root.as_deref(), Some("embedded"));
+        assert!(arguments.registry.plain_http);
+        assert_eq!(arguments.certificate_identity.as_deref(), Some("a"));
+        assert_eq!(arguments.certificate_identity_regexp, None);
+        assert_eq!(arguments.repository, None);
+        assert_eq!(arguments.chart.version.as_deref(), Some("^1"));
+        assert!(given.has("bundle") && !given.has("trusted_root"));
+        assert_eq!(given.repeated, ["--bundle", "b"]);
+    }
+
+    #[test]
+    fn every_flag_can_be_set_by_its_variable_and_an_empty_variable_is_unset() {
+        let mut definition = definition("helm-sigstore", false);
+        definition.build();
+        for (command, object) in
+            [("sign", "oci://r.io/web"), ("verify", "oci://r.io/web"), ("version", "")]
+        {
+            let command = definition.find_subcommand(command).unwrap();
+            let arguments = words(&format!("{} {object}", command.get_name()));
+            for argument in command.get_arguments() {
+                let Some(long) = argument.get_long().filter(|long| *long != "help") else {
+                    continue;
+                };
+                let name = super::super::environment::variable(&format!("--{long}"));
+                // Something that no flag takes: it has to be noticed, so the variable was read.
+                let value = if argument.get_action().takes_values() { "\u{7}" } else { "maybe" };
+                let read = parse(&arguments, &environment(&[(&name, value)]), false);
+                let noticed = match &read {
+                    Err(Unparsed::Wrong(_)) => true,
+                    Ok(parsed) => format!("{:?}", parsed.cli).contains("\\u{7}"),
+                    Err(_) => false,
+                };
+                assert!(noticed, "{name}: {read:?}");
+                let unset = parse(&arguments, &environment(&[(&name, "")]), false);
+                assert!(unset.is_ok(), "{name}: {unset:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
+        let mut definition = definition("helm-sigstore", false);
+        definition.build();
+        for name in ["sign", "verify", "version"] {
+            let command = definition.find_subcommand(name).unwrap();
+            let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
+            for long in takes.filter_map(clap::Arg::get_long) {
+                for arguments in [
+                    vec![name.to_owned(), format!("--{long}=")],
+                    vec![name.to_owned(), format!("--{long}"), String::new()],
+                ] {
+                    let read = parse(&arguments, &Environment::default(), false);
+                    assert!(matches!(read, Err(Unparsed::Wrong(_))), "{arguments:?}: {read:?}");
+                }
+            }
+        }
+        let empty = ["verify".to_owned(), String::new()];
+        assert!(matches!(parse(&empty, &Environment::default(), false), Err(Unparsed::Wrong(_))));
+    }
+
+    #[test]
+    fn the_parser_is_put_into_our_words() {
+        for (text, what, object, hint) in [
+            ("", "no command was given", "", "helm-sigstore --help"),
+            ("sgn", "no such command", "sgn", "sign"),
+            ("verify", "an argument is missing", "<REF|FILE>", "helm-sigstore verify --help"),
+            ("verify a.b/c --trusted-rot x", "no such flag", "--trusted-rot", "--trusted-root"),
+            ("verify a.b/c -o jsn", "invalid value", "--output jsn", "json"),
+            (
+                "verify a.b/c --timeout abc",
+                "invalid value",
+                "--timeout abc",
+                "helm-sigstore verify --help",
+            ),
+            (
+                "verify --trusted-root",
+                "a value is missing",
+                "--trusted-root",
+                "helm-sigstore verify --help",
+            ),
+            (
+                "verify a.b/c --offline=3",
+                "takes no value",
+                "--offline",
+                "helm-sigstore verify --help",
+            ),
+            (
+                "verify a.b/c -o json -o json",
+                "given twice",
+                "--output",
+                "helm-sigstore verify --help",
+            ),
+            (
+                "verify a.b/c --certificate-identity a --certificate-identity-regexp b",
+                "cannot be used together",
+                "--certificate-identity-regexp and --certificate-identity",
+                "helm-sigstore verify --help",
+            ),
+            (
+                "verify a.b/c --password x",
+                "an argument is missing",
+                "--username <NAME>",
+                "helm-sigstore verify --help",
+            ),
+        ] {
+            let error = wrong(text, &[]);
+            assert_eq!((error.what.as_str(), error.object.as_str()), (what, object), "{text}");
+            assert_eq!(error.hint.as_deref(), Some(hint), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let error = wrong("verify a.b/c", &[("HELM_SIGSTORE_MATCH", "all")]);
+        let cause = error.lines.iter().find(|line| line.label == "cause").unwrap();
+        assert_eq!(cause.text, "it is set by HELM_SIGSTORE_MATCH");
+        let error = wrong("verify a.b/c", &[("HELM_SIGSTORE_OFFLINE", "perhaps")]);
+        assert_eq!(error.object, "HELM_SIGSTORE_OFFLINE");
+    }
+
+    #[test]
+    fn every_help_begins_with_an_example_that_works() {
+        for (program, plugin) in [("helm-sigstore", ""), ("helm sigstore", "sigstore")] {
+            let environment = environment(&[("HELM_PLUGIN_NAME", plugin)]);
+            for command in ["", "sign", "verify", "version"] {
+                for text in [format!("{command} --help"), format!("help {command}")] {
+                    let Err(Unparsed::Help(help)) = parse(&words(&text), &environment, false)
+                    else {
+                        panic!("no help: {text}");
+                    };
+                    let example = help.split("\n\n").next().unwrap();
+                    assert!(example.starts_with("Example:\n  $ "), "{help}");
+                    let mut tried = 0;
+                    for line in example.replace("\\\n", " ").lines().skip(1) {
+                        let line = line.trim().trim_start_matches("$ ").replace('\'', "");
+                        let Some(rest) = line.strip_prefix(program) else { continue };
+                        parse(&words(rest), &Environment::default(), false).unwrap();
+                        tried += 1;
+                    }
+                    assert!(tried > 0, "{help}");
+                }
+            }
+        }
+    }
+}
