@@ -52,7 +52,6 @@ pub(super) struct Findings<'a> {
     deadline: Instant,
     looked_at: usize,
     bytes: u64,
-    waited: bool,
     config: OnceCell<NamedVersion>,
     looked_in: Vec<LookedIn>,
     signatures: Vec<SignatureReport>,
@@ -76,7 +75,6 @@ impl<'a> Findings<'a> {
             deadline: Instant::now() + limits.time,
             looked_at: 0,
             bytes: 0,
-            waited: false,
             config: OnceCell::new(),
             looked_in: Vec::new(),
             signatures: Vec::new(),
@@ -232,10 +230,9 @@ impl<'a> Findings<'a> {
     async fn judge(&mut self, bundle: &Bundle, question: &Question<'_>) -> Result<Judgement> {
         let judgement = self.judge_now(bundle, question).await?;
         let Judgement::Undecided { ahead_seconds, .. } = judgement else { return Ok(judgement) };
-        if self.waited || ahead_seconds > MAX_WAIT_SECONDS {
+        if ahead_seconds > MAX_WAIT_SECONDS || !self.world.may_wait() {
             return Ok(judgement);
         }
-        self.waited = true;
         self.world.enter(format!("waiting {ahead_seconds} s for our clock"));
         let pause = Duration::from_secs(ahead_seconds.unsigned_abs());
         tokio::time::sleep(pause).await;

@@ -396,7 +396,9 @@ enum Failure {
 
 impl Failure {
     fn future(time: Timestamp, now: Timestamp) -> Self {
-        let ahead_seconds = time.as_second().saturating_sub(now.as_second()).max(1);
+        // Whole seconds, and none too few: who waits so long has passed it.
+        let ahead = time.duration_since(now);
+        let ahead_seconds = ahead.as_secs() + i64::from(ahead.subsec_nanos() > 0);
         let error =
             Error::undecided(Reason::ClockBehind, format!("clock is {ahead_seconds} s behind"))
                 .note(format!("the signature was made at {time}, our clock says {now}"));
@@ -492,4 +494,22 @@ fn explain(error: &CrateError, stranger: Option<String>) -> Error {
     let mut words = error.to_string();
     words.truncate(words.char_indices().nth(400).map_or(words.len(), |(at, _)| at));
     Error::refused(reason, what).cause(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_has_passed_the_time_after_the_seconds_that_are_told() {
+        for (time, now, seconds) in [(10_900, 8_200, 3), (10_000, 8_000, 2), (10_001, 10_000, 1)] {
+            let at = |milliseconds| Timestamp::from_millisecond(milliseconds).unwrap();
+            let Failure::Future { error, ahead_seconds } = Failure::future(at(time), at(now))
+            else {
+                panic!("no future");
+            };
+            assert_eq!(ahead_seconds, seconds);
+            assert!(error.to_string().contains(&format!("clock is {seconds} s behind")));
+        }
+    }
 }
