@@ -95,7 +95,8 @@ impl TokenSource {
             return text(&bytes).map(Self::Stdin);
         }
         let path = Path::new(argument.as_str());
-        if !path.exists() && Token::parse(&argument).is_ok() {
+        // A token that is broken is still no file name that a message could show.
+        if !path.exists() && looks_like_a_token(&argument) {
             return Ok(Self::Literal(argument));
         }
         Ok(Self::File(path.to_path_buf()))
@@ -143,6 +144,16 @@ impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TokenSource({})", self.label())
     }
+}
+
+/// Whether `text` is a token rather than the name of a file: JSON in base64 begins like this, and no
+/// directory has names as long as a token.
+fn looks_like_a_token(text: &str) -> bool {
+    const JSON_OBJECT: &str = "eyJ";
+    const LONGEST_NAME: usize = 255;
+    text.trim_start().starts_with(JSON_OBJECT)
+        || text.split('/').any(|part| part.len() > LONGEST_NAME)
+        || Token::parse(text).is_ok()
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>> {
@@ -237,6 +248,16 @@ mod tests {
         let offered = Offered { in_github_actions: true, ..Offered::default() };
         let error = TokenSource::choose(offered).unwrap_err();
         assert_eq!(error.hint.as_deref(), Some(GITHUB_PERMISSION));
+    }
+
+    #[test]
+    fn a_broken_token_in_the_arguments_is_not_shown_as_a_file_name() {
+        for text in [format!("{}.broken", token().split('.').next().unwrap()), "x".repeat(300)] {
+            let offered = Offered { argument: secret(&text), ..Offered::default() };
+            let source = TokenSource::choose(offered).unwrap();
+            assert!(source.is_literal());
+            assert_eq!(source.label(), "--identity-token");
+        }
     }
 
     #[test]
