@@ -46,7 +46,7 @@ impl Archive {
     /// Reads a packaged chart.
     ///
     /// # Errors
-    /// Refused (`not-a-chart`): no gzip'ed tar, an unsafe or ambiguous one, one beyond the limits, or no chart.
+    /// Refused (`not-a-chart`): no gzip'ed tar, a dangerous or ambiguous one, one beyond the limits, or no chart.
     pub fn read(bytes: &[u8]) -> Result<Self> {
         if !bytes.starts_with(b"\x1f\x8b") {
             return Err(not_an_archive("it is not compressed with gzip"));
@@ -190,7 +190,7 @@ impl Contents {
             let inner = contents.place(&path, block.kind)?;
             if block.kind == Kind::Directory {
                 if size != 0 {
-                    return Err(unsafe_archive(&path, "it is a directory with contents").into());
+                    return Err(dangerous(&path, "it is a directory with contents").into());
                 }
                 continue;
             }
@@ -207,7 +207,7 @@ impl Contents {
                 _ => continue,
             };
             if slot.is_some() {
-                return Err(unsafe_archive(&path, "it is there twice").into());
+                return Err(dangerous(&path, "it is there twice").into());
             }
             if size > MAX_METADATA_BYTES as u64 {
                 return Err(too_large(&format!("file {path:?}"), MAX_METADATA_BYTES as u64).into());
@@ -229,7 +229,7 @@ impl Contents {
         let (base, inner) = match (plain.split_once('/'), kind) {
             (Some((base, inner)), _) => (base, inner),
             (None, Kind::Directory) => (plain, ""),
-            (None, _) => return Err(unsafe_archive(path, "it is outside the chart's directory")),
+            (None, _) => return Err(dangerous(path, "it is outside the chart's directory")),
         };
         if self.base.is_empty() {
             base.clone_into(&mut self.base);
@@ -237,7 +237,7 @@ impl Contents {
         match self.base == base {
             true => Ok(inner),
             // Helm drops the first part of every path, so two directories would be laid over one another.
-            false => Err(unsafe_archive(path, format!("it is outside directory {:?}", self.base))),
+            false => Err(dangerous(path, format!("it is outside directory {:?}", self.base))),
         }
     }
 }
@@ -297,9 +297,10 @@ fn not_an_archive(cause: impl Into<String>) -> Error {
     Error::refused(Reason::NotAChart, "not a packaged chart").cause(cause)
 }
 
-fn unsafe_archive(path: &str, cause: impl std::fmt::Display) -> Error {
+fn dangerous(path: &str, cause: impl std::fmt::Display) -> Error {
     let shown: String = path.chars().take(120).collect();
-    Error::refused(Reason::NotAChart, "unsafe chart archive").cause(format!("{shown:?}: {cause}"))
+    Error::refused(Reason::NotAChart, "dangerous chart archive")
+        .cause(format!("{shown:?}: {cause}"))
 }
 
 fn too_large(what: &str, limit: u64) -> Error {

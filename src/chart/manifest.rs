@@ -45,6 +45,7 @@ const KEYS: StrictKeys = StrictKeys {
         "urls",
     ],
     depth: Depth::Whole,
+    merge: true,
 };
 
 /// A pointer to a blob or manifest (OCI image specification, descriptor).

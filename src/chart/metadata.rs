@@ -19,6 +19,7 @@ const MAX_NAME: usize = 250;
 const KEYS: StrictKeys = StrictKeys {
     known: &["annotations", "apiVersion", "appVersion", "description", "name", "version"],
     depth: Depth::Top,
+    merge: true,
 };
 
 /// What a chart says of itself, as far as signing and verifying need it. Name and version are checked.
@@ -111,12 +112,20 @@ fn bad(place: &str, cause: impl fmt::Display) -> Error {
 /// UTF-8 text; a byte order mark is dropped, as Helm does.
 fn yaml_text(bytes: &[u8]) -> Result<&str, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    // YAML 1.1, which Helm reads, ends a line (and a comment) at these; YAML 1.2, and `str::lines`, do not.
+    let lone_return = text.split('\r').skip(1).any(|rest| !rest.starts_with('\n'));
+    if lone_return || text.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+        return Err("it holds a line break that some readers take for text".to_owned());
+    }
+    Ok(text)
 }
 
 fn yaml<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     // The defaults refuse repeated keys, deep nesting and alias bombs; these bounds fit a Chart.yaml.
     let options = serde_saphyr::options! {
+        // Helm lets a later `<<` win over an earlier key, others the key: `TopKeys` sees and refuses it.
+        merge_keys: serde_saphyr::MergeKeyPolicy::AsOrdinary,
         budget: serde_saphyr::budget! {
             max_depth: 32,
             max_documents: 1,
@@ -139,7 +148,7 @@ struct TopKeys;
 
 impl<'de> Deserialize<'de> for TopKeys {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        KEYS.deserialize(deserializer).map(|()| Self)
+        StrictKeys { merge: false, ..KEYS }.deserialize(deserializer).map(|()| Self)
     }
 }
 
@@ -203,8 +212,23 @@ fn check_name(name: &str) -> Result<(), String> {
         _ if !name.bytes().all(allowed) => {
             Err(format!("name {shown:?} holds more than letters, digits, '.', '_' and '-'"))
         }
+        // Unquoted it is one to YAML 1.1, which drops the underscores; whether it was quoted is not known here.
+        _ if is_number_of_yaml_1_1(name) => Err(format!("name {shown:?} can be read as a number")),
         _ => Ok(()),
     }
+}
+
+/// Whether Helm's YAML reader takes the unquoted text for a number although YAML 1.2 does not.
+fn is_number_of_yaml_1_1(text: &str) -> bool {
+    if !text.contains('_') || !text.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)) {
+        return false;
+    }
+    let plain = text.replace('_', "").to_ascii_lowercase();
+    let digits = plain.strip_prefix('-').unwrap_or(&plain);
+    let based = |prefix: &str, radix| {
+        digits.strip_prefix(prefix).is_some_and(|rest| rest.chars().all(|c| c.is_digit(radix)))
+    };
+    plain.parse::<f64>().is_ok() || based("0x", 16) || based("0b", 2) || based("0o", 8)
 }
 
 /// A string and nothing else: an unquoted `1.10` is a number to Helm, which makes it `1.1`.

@@ -6,6 +6,7 @@
 //! the bytes are refused.
 
 mod archive;
+mod argument;
 mod digest;
 mod manifest;
 mod metadata;
@@ -14,13 +15,14 @@ mod strict;
 pub mod version;
 
 pub use archive::{Archive, MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_FILE_BYTES};
+pub use argument::{Argument, PathKind};
 pub use digest::Digest;
 pub use manifest::{
     CHART_LAYER, CHART_LAYER_LEGACY, CONFIG, ChartManifest, Descriptor, INDEX, MANIFEST,
     MAX_MANIFEST_BYTES, Manifest, PROV_LAYER,
 };
 pub use metadata::{ChartMetadata, MAX_METADATA_BYTES};
-pub use reference::{Argument, ChartReference, PathKind, RepositoryPrefix};
+pub use reference::{ChartReference, RepositoryPrefix};
 
 #[cfg(test)]
 mod tests {

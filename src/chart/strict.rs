@@ -24,6 +24,8 @@ pub(super) enum Depth {
 pub(super) struct StrictKeys {
     pub(super) known: &'static [&'static str],
     pub(super) depth: Depth,
+    /// Whether the outermost object may hold the merge key of YAML, `<<`, as a key like any other.
+    pub(super) merge: bool,
 }
 
 impl StrictKeys {
@@ -61,12 +63,15 @@ impl<'de> Visitor<'de> for StrictKeys {
                     "key {key:?} would be read as {known:?} by some and not by others"
                 )));
             }
+            if !self.merge && key == "<<" {
+                return Err(de::Error::custom("a merge key is read in two ways"));
+            }
             match (self.depth, key.as_str()) {
                 (Depth::Top, _) => {
                     map.next_value::<IgnoredAny>()?;
                 }
                 (Depth::Whole, "annotations") => {
-                    map.next_value_seed(Self { known: &[], depth: Depth::Whole })?;
+                    map.next_value_seed(Self { known: &[], ..self })?;
                 }
                 (Depth::Whole, _) => map.next_value_seed(self)?,
             }
@@ -129,7 +134,8 @@ pub(super) fn check_json(bytes: &[u8], keys: StrictKeys) -> Result<(), serde_jso
 mod tests {
     use super::*;
 
-    const WHOLE: StrictKeys = StrictKeys { known: &["layers", "size", "key"], depth: Depth::Whole };
+    const WHOLE: StrictKeys =
+        StrictKeys { known: &["layers", "size", "key"], depth: Depth::Whole, merge: true };
 
     #[test]
     fn refuses_repeated_and_confusable_keys_at_any_depth() {

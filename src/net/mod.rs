@@ -16,6 +16,7 @@ mod request;
 mod retry;
 #[cfg(test)]
 pub(crate) mod testing;
+mod text;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,9 +28,10 @@ pub use reqwest::{Method, StatusCode, header};
 pub use url::Url;
 
 use self::failure::{Failure, Times};
-pub(crate) use self::failure::{bounded_line, one_line};
+
 pub use self::origin::{Origin, PlainHttp, check_hop, is_loopback};
 pub use self::request::{Redirects, Request, Response};
+pub(crate) use self::text::{bounded_line, one_line};
 use crate::error::{Error, Result};
 
 /// Redirects followed for one request.

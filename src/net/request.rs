@@ -7,9 +7,9 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::failure::bounded_line;
 use super::origin::PlainHttp;
 use super::retry;
+use super::text::{bounded_line, one_line};
 use crate::error::{Error, Reason};
 
 /// Which redirects are followed; the others are handed to the caller as the answer that they are.
@@ -176,7 +176,7 @@ impl Response {
         {
             text.push_str(&format!(", retry after {} s", wait.as_secs()));
         }
-        let detail = super::failure::one_line(detail);
+        let detail = one_line(detail);
         if !detail.is_empty() {
             text.push_str(", ");
             text.push_str(&detail);

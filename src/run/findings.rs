@@ -11,7 +11,6 @@ use super::report::{
     Format, LogReport, LookedIn, Place, SignatureReport, SignerReport, Status, SubjectReport,
 };
 use super::resolve::Resolved;
-use super::verify::{Limits, deadline};
 use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, SignatureStore};
 use crate::verify::{
@@ -24,6 +23,17 @@ const SIDE_BY_SIDE: usize = 8;
 const MAX_WAIT_SECONDS: i64 = 60;
 /// Signers that are named in one message.
 const MAX_NAMED: usize = 5;
+
+/// How much is looked at before a verdict stays open (DESIGN decision 7).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Candidates.
+    pub candidates: usize,
+    /// Bytes of candidates.
+    pub bytes: u64,
+    /// Time spent on candidates.
+    pub time: Duration,
+}
 
 /// What is asked of every candidate.
 #[derive(Debug)]
@@ -63,7 +73,7 @@ impl<'a> Findings<'a> {
             policy,
             world,
             limits,
-            deadline: deadline(limits),
+            deadline: Instant::now() + limits.time,
             looked_at: 0,
             bytes: 0,
             waited: false,
@@ -209,6 +219,8 @@ impl<'a> Findings<'a> {
                 report
             }
             Ok(Judgement::Refused { error, signer }) => self.refuse(report, error, signer),
+            // The config blob that the signed manifest names is there, and is that of no chart.
+            Err(error) if error.class == Class::Refused => self.refuse(report, error, None),
             Ok(Judgement::Undecided { error, .. }) | Err(error) => self.leave_open(report, error),
         }
     }
@@ -237,7 +249,10 @@ impl<'a> Findings<'a> {
             }
             Question::Reference { resolved, matching } => (resolved, *matching),
         };
-        let config = if Verifier::needs_config(bundle, &resolved.manifest) {
+        // With the layer alone neither annotations nor config are signed.
+        let needs_config =
+            matching == Match::Manifest && Verifier::needs_config(bundle, &resolved.manifest);
+        let config = if needs_config {
             Some(self.config.get_or_try_init(|| resolved.config()).await?)
         } else {
             None
@@ -321,7 +336,8 @@ impl<'a> Findings<'a> {
         let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| words(signer));
         let others: Vec<_> = others.collect();
         let candidates = self.refused.len();
-        let best = self.refused.into_iter().map(|(error, _)| error).max_by_key(usefulness);
+        // The first of equals, as the lines for the other signers leave out the first.
+        let best = self.refused.into_iter().rev().map(|(error, _)| error).max_by_key(usefulness);
         if let Some(mut error) = best {
             if error.reason == Reason::WrongSigner {
                 for line in &mut error.lines {

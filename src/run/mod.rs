@@ -13,13 +13,14 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
+pub use findings::Limits;
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
 };
 pub use resolve::ChartName;
 pub use sign::{Aftermath, SignObject, SignRun};
-pub use verify::{Limits, VerifyObject, VerifyRun, VerifySource};
+pub use verify::{VerifyObject, VerifyRun, VerifySource};
 
 /// What a run tells while it works, and what it needs of the outside world.
 #[derive(Clone, Debug)]

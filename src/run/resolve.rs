@@ -1,5 +1,7 @@
 //! From what the user typed to one manifest, exactly once: nothing after this sees the tag.
 
+use bytes::Bytes;
+
 use super::World;
 use crate::chart::version::{Lookup, TagMeaning, lookup};
 use crate::chart::{Archive, ChartManifest, ChartMetadata, ChartReference, Digest};
@@ -11,6 +13,9 @@ use crate::verify::NamedVersion;
 const MAX_CONFIG_BYTES: usize = 1 << 20;
 /// The largest packed chart that is read; Helm unpacks at most 100 MiB.
 const MAX_CHART_BYTES: usize = 100 << 20;
+
+/// The largest provenance layer that is read; it holds Chart.yaml and a signature.
+const MAX_PROV_BYTES: usize = 2 << 20;
 
 /// `--chart NAME[:VERSION]`: what a renamed repository holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +83,18 @@ impl Resolved {
             })?;
         let metadata = ChartMetadata::from_json(&bytes)?;
         Ok(NamedVersion { name: metadata.name, version: metadata.version })
+    }
+
+    /// The provenance layer, where there is one.
+    pub(super) async fn prov(&self) -> Result<Option<Bytes>> {
+        let Some(layer) = &self.manifest.prov else { return Ok(None) };
+        let bytes = self.repository.blob(&layer.digest, MAX_PROV_BYTES).await?;
+        bytes.map(Some).ok_or_else(|| {
+            Error::undecided(
+                Reason::Malformed,
+                format!("provenance layer {} is missing", layer.digest),
+            )
+        })
     }
 
     /// The chart layer, read within Helm's limits.

@@ -12,7 +12,7 @@ use super::resolve::{ChartName, Resolved, resolve};
 use super::verify::{describe, read_chart};
 use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, Signer};
 use crate::store::{Through, attach, prove_write_access, write_bundle};
@@ -107,6 +107,7 @@ impl SignRun {
         });
         check_chart(&resolved, &archive)
             .and(check_config(&resolved, &archive).await)
+            .and(check_prov(&resolved).await)
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
 
         self.world.enter("checking write access");
@@ -171,7 +172,13 @@ impl SignRun {
         let archive = read_chart(path)?;
         let reference = prefix.chart(archive.name(), archive.version())?;
         let resolved = self.resolve(&reference, None, None).await.map_err(|error| {
-            error.hint(format!("helm push {} {}", path.display(), prefix.typed))
+            // A registry that fails has not said that the chart is not there.
+            match error.class {
+                Class::NotFound => {
+                    error.hint(format!("helm push {} {}", path.display(), prefix.typed))
+                }
+                _ => error,
+            }
         })?;
         if resolved.manifest.chart.digest != archive.digest {
             return Err(Error::refused(Reason::WrongChart, "registry holds another chart")
@@ -218,6 +225,21 @@ async fn check_config(resolved: &Resolved, archive: &Archive) -> Result<()> {
     let config = resolved.config().await?;
     same("name", Reason::WrongChart, &config.name, "config", archive.name())?;
     same("version", Reason::WrongVersion, &config.version, "config", archive.version())
+}
+
+/// Whether the provenance layer is one of this chart. Its digest becomes a subject, and there are verifiers
+/// that accept any subject: a foreign manifest in its place would be signed too.
+async fn check_prov(resolved: &Resolved) -> Result<()> {
+    let Some(text) = resolved.prov().await? else { return Ok(()) };
+    let signed_text = text.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----");
+    let digest = resolved.manifest.chart.digest.to_string();
+    if signed_text && text.windows(digest.len()).any(|part| part == digest.as_bytes()) {
+        return Ok(());
+    }
+    Err(Error::refused(Reason::WrongChart, "provenance does not match").cause(match signed_text {
+        true => format!("the provenance layer does not name the chart layer {digest}"),
+        false => "the provenance layer is no OpenPGP signed message".to_owned(),
+    }))
 }
 
 fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -> Result<()> {

@@ -1,12 +1,9 @@
 //! Verifying: resolve, discover, judge each candidate, decide.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use super::World;
-use super::findings::{Findings, Question};
+use super::findings::{Findings, Limits, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
 use crate::chart::version::TagMeaning;
@@ -20,17 +17,6 @@ use crate::verify::{
 
 /// The largest packed chart that is read.
 const MAX_CHART_BYTES: u64 = 100 << 20;
-
-/// How much is looked at before a verdict stays open (DESIGN decision 7).
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Candidates.
-    pub candidates: usize,
-    /// Bytes of candidates.
-    pub bytes: u64,
-    /// Time spent on candidates.
-    pub time: Duration,
-}
 
 /// Where the signatures of one object are.
 #[derive(Clone, Debug)]
@@ -317,9 +303,4 @@ pub(super) fn read_chart(path: &Path) -> Result<Archive> {
         archive.check_file_name(name)?;
     }
     Ok(archive)
-}
-
-/// When a limit on time ends.
-pub(super) fn deadline(limits: Limits) -> Instant {
-    Instant::now() + limits.time
 }

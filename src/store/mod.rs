@@ -1,17 +1,20 @@
 //! Where signatures live. Every place finds candidates and fetches them; none of them judges.
 
+mod attach;
 mod cosign_tag;
 mod fallback_tag;
 mod file;
+mod listing;
 mod referrers;
 
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 
+pub use attach::{Through, attach, prove_write_access};
 pub use cosign_tag::CosignTag;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, write_bundle};
-pub use referrers::{Referrers, Through, attach, prove_write_access};
+pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.
 const BUNDLE_MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";

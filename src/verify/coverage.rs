@@ -2,7 +2,9 @@
 //! is it about these bytes, and does it mean this chart; the third, who signed, is the policy's).
 
 use super::bundle::Bundle;
-use super::statement::{Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION};
+use super::statement::{
+    COSIGN_SIGN_PREDICATE, Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION,
+};
 use crate::chart::version::TagMeaning;
 use crate::chart::{CHART_LAYER, ChartManifest, Digest, PROV_LAYER};
 use crate::error::{Error, Reason, Result};
@@ -88,10 +90,12 @@ pub(super) struct Coverage {
 }
 
 /// Whether the config blob has to be read before `bundle` can be judged: only where neither the
-/// statement nor, under a signed manifest, the manifest's annotations name the chart.
+/// statement nor, under a signed manifest, the manifest's annotations name the chart. An attestation of
+/// another kind is none of our business whatever the chart is called.
 pub(super) fn needs_config(bundle: &Bundle, manifest: &ChartManifest) -> bool {
     let Some(statement) = bundle.statement() else { return false };
-    statement.names(&manifest.digest)
+    statement.predicate_type == COSIGN_SIGN_PREDICATE
+        && statement.names(&manifest.digest)
         && statement.chart_annotations(&manifest.chart.digest).is_none()
         && annotated(manifest).is_none()
 }

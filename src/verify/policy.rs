@@ -70,7 +70,10 @@ impl Matcher {
             Self::Pattern { typed, unanchored, .. }
                 if !self.matches(text) && unanchored.is_match(text) =>
             {
-                Some(format!(".*{typed}.*"))
+                // `a|b` would otherwise become `.*a` or `b.*`.
+                let group =
+                    if typed.contains('|') { format!("(?:{typed})") } else { typed.clone() };
+                Some(format!(".*{group}.*"))
             }
             _ => None,
         }
@@ -133,6 +136,8 @@ mod tests {
             matcher.unanchored_form("https://github.com/acme-evil/web").as_deref(),
             Some(".*https://github.com/acme.*")
         );
+        let matcher = Matcher::pattern("--x", "nobody|acme").unwrap();
+        assert_eq!(matcher.unanchored_form("x/acme/y").as_deref(), Some(".*(?:nobody|acme).*"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Whom the cryptography may rely on: certificate authorities, logs and timestamp authorities.
 
+use der::Decode;
 use sigstore_trust_root::TrustedRoot;
+use x509_cert::Certificate;
 
 use crate::error::{Class, Error, Reason, Result};
 
@@ -32,6 +34,24 @@ impl TrustRoot {
         let verifier =
             sigstore_verify::Verifier::new(&root).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { root, verifier })
+    }
+}
+
+impl TrustRoot {
+    /// The name of the authority that issued a bundle's certificate, where no certificate of this root
+    /// bears that name. Names prove nothing; this only explains a refusal.
+    pub(super) fn stranger(&self, bundle: &sigstore_types::Bundle) -> Option<String> {
+        let leaf = Certificate::from_der(bundle.signing_certificate()?.as_bytes()).ok()?;
+        let issuer = leaf.tbs_certificate.issuer;
+        let authorities = &self.root.certificate_authorities;
+        let known = authorities
+            .iter()
+            .flat_map(|authority| &authority.cert_chain.certificates)
+            .any(|certificate| {
+                Certificate::from_der(certificate.raw_bytes.as_bytes())
+                    .is_ok_and(|certificate| certificate.tbs_certificate.subject == issuer)
+            });
+        (!known).then(|| issuer.to_string().chars().take(200).collect())
     }
 }
 

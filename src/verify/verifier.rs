@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use sigstore_types::{KindVersion, TransparencyLogEntry};
 use sigstore_verify::{
-    CertificateError, Error as CrateError, TimestampError, TransparencyLogError,
-    VerificationPolicy, VerificationResult,
+    Error as CrateError, TimestampError, TransparencyLogError, VerificationPolicy,
+    VerificationResult,
 };
 
 use super::bundle::Bundle;
@@ -317,7 +317,7 @@ impl Verifier {
                     )),
                 }
             }
-            Err(error) => Err(Failure::No(explain(&error))),
+            Err(error) => Err(Failure::No(explain(&error, self.trust.stranger(inner)))),
         }
     }
 
@@ -460,7 +460,21 @@ fn admit(policy: &Policy, signer: &Signer) -> Result<()> {
 }
 
 /// The crate's refusal in our words. Its nested texts are detail for people, so only types decide.
-fn explain(error: &CrateError) -> Error {
+///
+/// Where the certificate's issuer is a `stranger` to the trusted root, that is what a user has to know:
+/// whatever the crate stumbled over first, nothing of a foreign instance can verify here.
+fn explain(error: &CrateError, stranger: Option<String>) -> Error {
+    let structural = matches!(
+        error,
+        CrateError::Bundle(_) | CrateError::InvalidBundle(_) | CrateError::ArtifactMismatch(_)
+    );
+    if let (false, Some(issuer)) = (structural, stranger) {
+        return Error::refused(
+            Reason::UntrustedInstance,
+            "signature is from a Sigstore instance that is not trusted",
+        )
+        .cause(format!("the trusted root does not know the authority {issuer}"));
+    }
     let (reason, what) = match error {
         CrateError::ArtifactMismatch(_) => (Reason::NotCovered, "signature is over something else"),
         CrateError::Bundle(_)
@@ -468,9 +482,7 @@ fn explain(error: &CrateError) -> Error {
         | CrateError::Types(_)
         | CrateError::UnsupportedArtifact(_)
         | CrateError::UnsupportedBundle(_) => (Reason::Malformed, "bundle cannot be used"),
-        CrateError::Certificate(CertificateError::ChainInvalid(_))
-        | CrateError::Certificate(CertificateError::NoValidAuthority { .. })
-        | CrateError::TransparencyLog(TransparencyLogError::UnknownLog { .. }) => {
+        CrateError::TransparencyLog(TransparencyLogError::UnknownLog { .. }) => {
             (Reason::UntrustedInstance, "signature is from a Sigstore instance that is not trusted")
         }
         CrateError::TransparencyLog(TransparencyLogError::EntryMismatch(_)) => {

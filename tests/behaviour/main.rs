@@ -4,4 +4,24 @@
 
 mod support;
 
+mod attack_chart_yaml;
+mod attack_sign;
+mod registry_auth;
+mod registry_credentials;
+mod registry_tls;
+mod registry_trouble;
+mod sign_attach;
+mod sign_chart;
+mod sign_fallback;
+mod sign_objects;
+mod sign_order;
+mod sign_rekor;
+mod sign_support;
+mod sign_token;
+mod sign_written;
 mod story;
+mod verify_coverage;
+mod verify_craft;
+mod verify_identity;
+mod verify_meaning;
+mod verify_reference;

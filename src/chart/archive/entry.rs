@@ -1,7 +1,7 @@
 //! One header block of a tar archive, read as Go's `archive/tar` reads it, or refused where readers differ
 //! (RUSTSEC-2026-0068 and its relatives are such differences).
 
-use super::{not_an_archive, unsafe_archive};
+use super::{dangerous, not_an_archive};
 use crate::error::Result;
 
 /// The longest path of a file in a chart, in bytes.
@@ -43,7 +43,7 @@ impl Block {
             }
         }
         let shown = String::from_utf8_lossy(&name).into_owned();
-        let refuse = |cause: &str| unsafe_archive(&shown, cause);
+        let refuse = |cause: &str| dangerous(&shown, cause);
         if magic == b"ustar  \0" && [345, 357].iter().any(|at| octal(field(*at, 12)).is_none()) {
             // An old Go wrote a part of the path where GNU keeps times; Go guesses, others do not.
             return Err(refuse("its header can be read in two ways"));
@@ -151,7 +151,7 @@ impl Overrides {
             (None, None) => name,
         };
         String::from_utf8(name).map_err(|error| {
-            unsafe_archive(&String::from_utf8_lossy(error.as_bytes()), "its name is not UTF-8")
+            dangerous(&String::from_utf8_lossy(error.as_bytes()), "its name is not UTF-8")
         })
     }
 }
@@ -186,7 +186,7 @@ fn pax_record(data: &[u8]) -> Option<Record<'_>> {
 /// Accepts `a/b/c` and nothing that any system could take for more: no absolute path, `.`, `..`, empty part,
 /// backslash, drive or control character.
 pub(super) fn check_path(path: &str) -> Result<()> {
-    let refuse = |cause: &str| Err(unsafe_archive(path, cause));
+    let refuse = |cause: &str| Err(dangerous(path, cause));
     if path.is_empty() {
         return refuse("its name is empty");
     }

@@ -30,10 +30,12 @@ pub(crate) const DEFAULT_WORKFLOW: &str =
 /// All issuers; they share one key.
 pub(crate) struct Provider {
     base_url: String,
-    /// Made when first needed: an RSA key takes longer than everything else that the instance makes at its start.
-    key: OnceLock<Option<TokenKey>>,
     request_token: String,
 }
+
+/// Made when first needed, and once a process: an RSA key takes longer than everything else that an instance makes at
+/// its start. The issuers of instances differ in their URLs, so a token of one is none to another all the same.
+static KEY: OnceLock<Option<TokenKey>> = OnceLock::new();
 
 /// RS256, as the real providers sign: cosign takes a token on its command line for one only if it is signed so.
 struct TokenKey {
@@ -54,17 +56,17 @@ pub(crate) enum Refused {
 impl Provider {
     pub(crate) fn new(base_url: String) -> Result<Self> {
         let request_token = hex::encode(random::<16>()?);
-        Ok(Self { base_url, key: OnceLock::new(), request_token })
+        Ok(Self { base_url, request_token })
     }
 
-    fn key(&self) -> Result<&TokenKey> {
+    fn key() -> Result<&'static TokenKey> {
         let make = || {
             let pair = RsaKeyPair::generate(KeySize::Rsa2048).ok()?;
             let digest = sha256(pair.public_key().as_ref());
             let id = hex::encode(digest.get(..8).unwrap_or_default());
             Some(TokenKey { pair, id })
         };
-        self.key.get_or_init(make).as_ref().ok_or_else(|| Error::new("no RSA key could be made"))
+        KEY.get_or_init(make).as_ref().ok_or_else(|| Error::new("no RSA key could be made"))
     }
 
     pub(crate) fn issuer(&self, kind: IssuerKind) -> String {
@@ -98,7 +100,7 @@ impl Provider {
         for (name, value) in own {
             claims.entry(name).or_insert(value);
         }
-        let key = self.key()?;
+        let key = Self::key()?;
         let header = json!({"alg": "RS256", "kid": key.id, "typ": "JWT"});
         let content = format!(
             "{}.{}",
@@ -131,7 +133,7 @@ impl Provider {
             .into_iter()
             .find(|kind| self.issuer(*kind) == text("iss"))
             .ok_or(Refused::UnknownIssuer)?;
-        let key = self.key().map_err(|_| Refused::WrongSignature)?;
+        let key = Self::key().map_err(|_| Refused::WrongSignature)?;
         UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.pair.public_key())
             .verify(content.as_bytes(), &signature)
             .map_err(|_| Refused::WrongSignature)?;
@@ -184,7 +186,7 @@ impl Provider {
     }
 
     fn keys(&self) -> Reply {
-        let key = match self.key() {
+        let key = match Self::key() {
             Ok(key) => key,
             Err(error) => return Reply::text(500, error.to_string()),
         };
@@ -266,12 +268,20 @@ mod tests {
     fn refuses_what_is_not_a_token_for_sigstore_now() {
         let provider = provider();
         let token = |identity: Identity| provider.token(&identity).unwrap();
-        let other = Provider::new("http://127.0.0.1:1".into()).unwrap();
+        let other = Provider::new("http://127.0.0.1:2".into()).unwrap();
+        // The claims of one token under the signature of another.
+        let spliced = {
+            let (one, two) = (token(identity()), token(identity().with_claim("sub", json!("x"))));
+            let (content, _) = one.rsplit_once('.').unwrap();
+            let (_, signature) = two.rsplit_once('.').unwrap();
+            format!("{content}.{signature}")
+        };
         let cases = [
             ("audience", token(identity().with_audience("other")), Refused::WrongAudience),
             ("expired", token(identity().expires_in(-1)), Refused::Expired),
             ("issuer", token(identity().with_claim("iss", json!("x"))), Refused::UnknownIssuer),
-            ("key", other.token(&identity()).unwrap(), Refused::WrongSignature),
+            ("instance", other.token(&identity()).unwrap(), Refused::UnknownIssuer),
+            ("signature", spliced, Refused::WrongSignature),
             ("text", "not.a.token".into(), Refused::Malformed),
         ];
         for (what, token, expected) in cases {

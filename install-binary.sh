@@ -1,0 +1,112 @@
+#!/bin/sh
+# Puts the program into bin/ of the plugin; the install and the update hook of plugin.yaml.
+#
+# Helm 4 passes nothing but HELM_PLUGIN_NAME and HELM_PLUGIN_DIR to a hook, so nothing else of Helm's is relied upon.
+# Nothing is downloaded but what cargo needs: there is no release yet.
+#
+#   HELM_SIGSTORE_BINARY=/path       install this program instead of building one
+#   HELM_SIGSTORE_SKIP_INSTALL=1     do nothing
+set -eu
+
+say() { printf 'helm-sigstore: %s\n' "$*" >&2; }
+
+# A failed hook leaves the plugin's directory behind, and Helm then refuses to install into it.
+fail() {
+    say "$@"
+    if [ -n "$called_by_helm" ]; then
+        say "run: helm plugin uninstall sigstore and retry"
+    fi
+    exit 1
+}
+
+# The value of a top-level key of a manifest, without quotes and comment.
+manifest_value() {
+    sed -n "s/^$2:[[:space:]]*//p" "$1" | sed -n '1{s/[[:space:]]#.*//;s/[[:space:]]*$//;s/^"\(.*\)"$/\1/;s/^'"'"'\(.*\)'"'"'$/\1/;p;}'
+}
+
+# With two plugins of one name Helm loads none at all, and cannot uninstall either of them: so this one goes.
+refuse_to_shadow() {
+    parent=$(dirname -- "$dir")
+    own=$(basename -- "$dir")
+    for manifest in "$parent"/*/plugin.yaml; do
+        other=$(dirname -- "$manifest")
+        [ -f "$manifest" ] || continue
+        [ "$(basename -- "$other")" != "$own" ] || continue
+        [ "$(manifest_value "$manifest" name)" = sigstore ] || continue
+        say "another plugin is named sigstore: $other"
+        if remove_own_directory; then
+            say "this one was removed again; to replace the other, run: helm plugin uninstall sigstore and retry"
+        else
+            say "Helm loads no plugin until one is removed, for example: rm -r '$other'"
+        fi
+        exit 1
+    done
+}
+
+# Removes the copy that Helm made. A plugin from a local directory is a link to that directory, which is the user's:
+# only the link goes. Anywhere but among Helm's plugins nothing is touched.
+remove_own_directory() {
+    if [ -L "$dir" ]; then
+        rm -f -- "$dir"
+    elif [ "$parent" = "${HELM_PLUGINS:-}" ] || [ "$(basename -- "$parent")" = plugins ]; then
+        rm -rf -- "$dir"
+    else
+        return 1
+    fi
+}
+
+answers_with() { [ "$("$1" version --short 2>/dev/null)" = "$2" ]; }
+
+# Sets `built` to the program that cargo built. cargo itself decides what has to be built anew, so that what is
+# installed is never older than its sources.
+build() {
+    command -v cargo >/dev/null 2>&1 ||
+        fail "there is no release to download yet, and cargo (https://rustup.rs) is not here to build helm-sigstore;" \
+            "or build it elsewhere and set HELM_SIGSTORE_BINARY=/path/to/helm-sigstore"
+    say "building helm-sigstore $version with cargo; the first time this takes some minutes"
+    # A toolchain file or a .cargo/config.toml counts for whoever stands in the directory.
+    artifacts=$(cd -- "$dir" && cargo build --release --locked -p helm-sigstore --bin helm-sigstore \
+        --message-format json-render-diagnostics) ||
+        fail "cargo could not build helm-sigstore $version ($(cargo --version))"
+    built=$(printf '%s\n' "$artifacts" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+    [ -n "$built" ] || fail "cargo did not say where it put helm-sigstore"
+}
+
+# Copies $1 to bin/helm-sigstore at once or not at all: whoever runs the old program meanwhile keeps it.
+install_program() {
+    mkdir -p -- "$dir/bin"
+    new="$dir/bin/.helm-sigstore.$$"
+    trap 'rm -f -- "$new"' EXIT
+    trap 'exit 1' HUP INT TERM
+    { cp -- "$1" "$new" && chmod 755 "$new"; } || fail "cannot copy $1 to $dir/bin"
+    answers_with "$new" "$version" ||
+        fail "$1 is not helm-sigstore $version; its answer to 'version --short': '$("$new" version --short 2>&1 | head -n 1)'"
+    mv -f -- "$new" "$program" || fail "cannot write $program"
+}
+
+main() {
+    [ "${HELM_SIGSTORE_SKIP_INSTALL:-}" != 1 ] || exit 0
+    called_by_helm=${HELM_PLUGIN_NAME:+yes}
+    dir=${HELM_PLUGIN_DIR:-$(dirname -- "$0")}
+    while [ "$dir" != / ] && [ "$dir" != "${dir%/}" ]; do dir=${dir%/}; done
+    case $dir in /*) ;; *) dir=$PWD/$dir ;; esac
+    [ -z "$called_by_helm" ] || refuse_to_shadow
+
+    version=$(manifest_value "$dir/plugin.yaml" version)
+    [ -n "$version" ] || fail "$dir/plugin.yaml names no version"
+    program="$dir/bin/helm-sigstore"
+
+    if [ -n "${HELM_SIGSTORE_BINARY:-}" ]; then
+        [ -f "$HELM_SIGSTORE_BINARY" ] || fail "HELM_SIGSTORE_BINARY: no such file: $HELM_SIGSTORE_BINARY"
+        install_program "$HELM_SIGSTORE_BINARY"
+    elif [ -f "$dir/Cargo.toml" ]; then
+        build
+        install_program "$built"
+    elif ! answers_with "$program" "$version"; then
+        # Not a clone, so an archive that should have brought the program.
+        fail "$program is missing or is not version $version, and there are no sources to build it from"
+    fi
+    say "helm-sigstore $version is in place: $program"
+}
+
+main "$@"

@@ -1,0 +1,83 @@
+//! What a listing of referrers holds, and what its entries turn out to be; the same whether the registry
+//! or the fallback tag keeps the list.
+
+use super::{
+    BUNDLE_MEDIA_TYPE_PREFIX, CREATED_ANNOTATION, Candidate, Content, Discovered,
+    PREDICATE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE,
+};
+use crate::chart::Digest;
+use crate::error::{Error, Reason, Result};
+use crate::registry::{Descriptor, Entry, Index, ReferrerManifest, Repository};
+use crate::verify::MAX_BUNDLE_BYTES;
+
+/// What a listing holds. An entry that cannot be read hides none of the others, and is not passed over
+/// in silence either.
+pub(super) fn listed(object: String, entries: &[Entry]) -> Discovered {
+    let annotation = |entry: &Descriptor, key: &str| entry.annotations.get(key).cloned();
+    let mut candidates = Vec::with_capacity(entries.len());
+    let mut unreadable = 0_usize;
+    for entry in entries {
+        match &entry.descriptor {
+            Ok(entry) => candidates.push(Candidate {
+                digest: entry.digest,
+                artifact_type: entry.artifact_type.clone(),
+                predicate_type: annotation(entry, PREDICATE_ANNOTATION),
+                created: annotation(entry, CREATED_ANNOTATION),
+            }),
+            Err(_) => unreadable += 1,
+        }
+    }
+    let mut discovered = Discovered::found(object, candidates);
+    if unreadable > 0 {
+        let cause = format!("{unreadable} entries of the listing cannot be read");
+        discovered.error = Some(Error::undecided(Reason::Malformed, cause));
+    }
+    discovered
+}
+
+/// Fetches a referrer's manifest and, where it is not inlined, the bundle; both by digest.
+pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Result<Content> {
+    let missing = |what: &str, digest: &Digest| {
+        Error::undecided(Reason::Unreachable, format!("{what} {digest} is listed and not there"))
+    };
+    let digest = candidate.digest;
+    let raw = repository
+        .manifest(&digest.to_string())
+        .await?
+        .ok_or_else(|| missing("signature manifest", &digest))?;
+    if let Ok(Some(_)) = Index::parse(&raw.bytes) {
+        return Ok(Content::Other);
+    }
+    let manifest = ReferrerManifest::parse(&raw.bytes)?;
+    let bundles: Vec<_> = manifest
+        .layers
+        .iter()
+        .filter(|layer| layer.media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX))
+        .collect();
+    let layer = match bundles.as_slice() {
+        [layer] => *layer,
+        [] if manifest.layers.iter().any(|l| l.media_type == SIMPLE_SIGNING_MEDIA_TYPE) => {
+            return Ok(Content::Legacy);
+        }
+        [] => return Ok(Content::Other),
+        more => {
+            return Err(Error::refused(Reason::Malformed, "not a signature manifest")
+                .cause(format!("it holds {} bundles", more.len())));
+        }
+    };
+    if layer.size > MAX_BUNDLE_BYTES as u64 {
+        return Err(Error::undecided(
+            Reason::LimitReached,
+            format!("bundle has {} bytes; {MAX_BUNDLE_BYTES} are read", layer.size),
+        ));
+    }
+    if let Some(bytes) = layer.inlined()? {
+        return Ok(Content::Bundle(bytes.to_vec()));
+    }
+    let bound = usize::try_from(layer.size).unwrap_or(MAX_BUNDLE_BYTES);
+    let bytes = repository
+        .blob(&layer.digest, bound)
+        .await?
+        .ok_or_else(|| missing("bundle", &layer.digest))?;
+    Ok(Content::Bundle(bytes.to_vec()))
+}

@@ -1,0 +1,285 @@
+//! Registries without the referrers API: an index under a tag, which several writers share.
+
+use helm_sigstore_kit::registry::{
+    Action, Fault, Options as RegistryOptions, Pushed, Referrers, digest_of, media_type,
+};
+use helm_sigstore_kit::sigstore::Options;
+use serde_json::{Value, json};
+
+use crate::sign_support::{attached, listed_by_tag, read_signature, sign_json};
+use crate::support::World;
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+fn with(registry: RegistryOptions) -> World {
+    World::with(registry, Options::default())
+}
+
+fn tag(pushed: &Pushed) -> String {
+    pushed.manifest_digest.replacen(':', "-", 1)
+}
+
+/// Stores something of another tool that refers to the chart; answers its entry as that tool wrote it.
+fn foreign(world: &World, pushed: &Pushed, name: &str) -> String {
+    let manifest = json!({"schemaVersion": 2, "mediaType": media_type::MANIFEST, "tool": name});
+    let bytes = manifest.to_string();
+    let digest = world.registry.put_manifest(
+        &pushed.repository,
+        None,
+        media_type::MANIFEST,
+        bytes.clone().into_bytes(),
+    );
+    // No tool of ours writes keys in this order, spaces like these, or numbers like that.
+    format!(
+        "{{ \"size\" : {},\"x-{name}\":[1.50, 1e3],\t\"digest\":\"{digest}\", \"mediaType\":\"{}\" }}",
+        bytes.len(),
+        media_type::MANIFEST
+    )
+}
+
+fn put_index(world: &World, pushed: &Pushed, text: &str) {
+    let repository = &pushed.repository;
+    world.registry.put_manifest(repository, Some(&tag(pushed)), media_type::INDEX, text.to_owned());
+}
+
+fn index(world: &World, pushed: &Pushed) -> String {
+    let (_, bytes) = world.registry.manifest(&pushed.repository, &tag(pushed)).unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn the_entry_carries_what_others_decide_by() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    let (code, result) = sign_json(&world, &[&reference]);
+    assert_eq!(code, 0);
+    let entries = listed_by_tag(&world, &pushed);
+    let [entry] = entries.as_slice() else { panic!("{entries:#?}") };
+    let digest = entry["digest"].as_str().unwrap();
+    let (_, manifest) = world.registry.manifest(&pushed.repository, digest).unwrap();
+    let annotations = read_signature(&world, &pushed, digest).manifest["annotations"].clone();
+    let expected = json!({
+        "mediaType": media_type::MANIFEST,
+        "artifactType": BUNDLE,
+        "digest": digest_of(&manifest),
+        "size": manifest.len(),
+        "annotations": annotations,
+    });
+    assert_eq!(*entry, expected);
+    assert_eq!(result["attached"], json!([{"place": "fallback-tag", "digest": digest}]));
+    let (kind, bytes) = world.registry.manifest(&pushed.repository, &tag(&pushed)).unwrap();
+    assert_eq!(kind, media_type::INDEX);
+    let index: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!((&index["schemaVersion"], &index["mediaType"]), (&json!(2), &json!(media_type::INDEX)));
+}
+
+#[test]
+fn the_words_say_that_it_was_the_fallback_tag() {
+    let world = World::with_fallback_registry();
+    let (reference, _) = world.push_web();
+    world.run(&["sign", &reference]).exits(0).prints(" (fallback tag)\n");
+}
+
+#[test]
+fn what_others_wrote_into_the_index_stays_byte_for_byte() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    let other = foreign(&world, &pushed, "other");
+    let text = format!(
+        "{{\"annotations\": {{\"b\":\"1\",  \"a\":\"2\"}},\n \"mediaType\":\"{}\",\"manifests\":[{other}],\"schemaVersion\":2}}",
+        media_type::INDEX
+    );
+    put_index(&world, &pushed, &text);
+    world.run(&["sign", &reference]).exits(0);
+    let after = index(&world, &pushed);
+    assert!(after.contains(&other), "{after}");
+    assert!(after.contains("{\"b\":\"1\",  \"a\":\"2\"}"), "{after}");
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 2);
+    world.verify(&[&reference]).exits(0);
+}
+
+#[test]
+fn an_index_that_another_writer_replaced_after_our_write_is_merged() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    let other = foreign(&world, &pushed, "other");
+    let theirs = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{other}]}}",
+        media_type::INDEX
+    );
+    let (repository, name) = (pushed.repository.clone(), tag(&pushed));
+    let bytes = theirs.clone();
+    // Twice in a row: the answer to our PUT comes when ours is already gone again.
+    let replace = Action::run(move |store| {
+        store.put_manifest(&repository, Some(&name), media_type::INDEX, bytes.clone());
+    });
+    let path = format!("/manifests/{}", tag(&pushed));
+    world.registry.fault(Fault::new(&path, replace).method("PUT").times(2));
+    world.run(&["sign", &reference]).exits(0);
+    let after = index(&world, &pushed);
+    assert!(after.contains(&other), "{after}");
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 2);
+    world.verify(&[&reference]).exits(0);
+}
+
+#[test]
+fn a_writer_that_never_lets_us_in_is_given_up_on() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    let empty = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[]}}",
+        media_type::INDEX
+    );
+    let (repository, name) = (pushed.repository.clone(), tag(&pushed));
+    let erase = Action::run(move |store| {
+        store.put_manifest(&repository, Some(&name), media_type::INDEX, empty.clone());
+    });
+    let path = format!("/manifests/{}", tag(&pushed));
+    world.registry.fault(Fault::new(&path, erase).method("PUT"));
+    world.run(&["sign", &reference]).exits(4).says("rewritten by others");
+    world.registry.clear_faults();
+    world.run(&["sign", &reference]).exits(0);
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 1);
+}
+
+#[test]
+fn a_tag_that_answers_with_the_chart_itself_is_not_overwritten() {
+    let world = with(RegistryOptions { digest_tags: true, ..RegistryOptions::fallback() });
+    let (reference, pushed) = world.push_web();
+    world.run(&["sign", &reference]).exits(4).says(&tag(&pushed)).says("no index");
+    assert_eq!(world.registry.tags(&pushed.repository), ["1.4.2"]);
+    let (_, manifest) = world.registry.manifest(&pushed.repository, "1.4.2").unwrap();
+    assert_eq!(manifest.as_ref(), pushed.manifest.as_slice());
+}
+
+#[test]
+fn a_tag_that_holds_something_else_is_not_overwritten() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    for document in [
+        "{\"schemaVersion\":2,\"layers\":[]}",
+        "{\"schemaVersion\":2,\"manifests\":[],\"manifests\":[]}",
+        "{\"schemaVersion\":2,\"manifests\":[],\"config\":{}}",
+    ] {
+        put_index(&world, &pushed, document);
+        world.run(&["sign", &reference]).exits(4).says(&tag(&pushed));
+        assert_eq!(index(&world, &pushed), document);
+    }
+}
+
+#[test]
+fn a_registry_that_refuses_the_artifact_type_is_undecided_and_lists_nothing() {
+    let types = [media_type::CHART_CONFIG, "application/vnd.oci.empty.v1+json"];
+    let world = with(RegistryOptions {
+        allowed_types: Some(types.map(str::to_owned).to_vec()),
+        ..RegistryOptions::fallback()
+    });
+    let (reference, pushed) = world.push_web();
+    world.run(&["sign", &reference]).exits(4).says("unknown media type").says("400");
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 0);
+    assert_eq!(attached(&world, &pushed).len(), 0);
+}
+
+#[test]
+fn every_way_to_say_that_there_is_no_referrers_api_leads_to_the_tag() {
+    for referrers in [
+        Referrers::NotFound,
+        Referrers::NotFoundJson,
+        Referrers::FalseOk,
+        Referrers::RedirectTo("http://127.0.0.1:9{path}".to_owned()),
+        Referrers::Status(400),
+        Referrers::Status(405),
+        Referrers::Status(406),
+        Referrers::Status(501),
+    ] {
+        let world = with(RegistryOptions { referrers: referrers.clone(), ..RegistryOptions::fallback() });
+        let (reference, pushed) = world.push_web();
+        world.run(&["sign", &reference]).exits(0).prints("(fallback tag)");
+        assert_eq!(listed_by_tag(&world, &pushed).len(), 1, "{referrers:?}");
+        world.verify(&[&reference]).exits(0);
+    }
+}
+
+#[test]
+fn a_promise_to_list_that_is_not_kept_leads_to_the_tag() {
+    let world = with(RegistryOptions { oci_subject: Some(true), ..RegistryOptions::fallback() });
+    let (reference, pushed) = world.push_web();
+    world.run(&["sign", &reference]).exits(0).prints("(fallback tag)");
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 1);
+    world.verify(&[&reference]).exits(0);
+}
+
+#[test]
+fn a_listing_that_never_shows_ours_is_no_success() {
+    let world = with(RegistryOptions { referrers: Referrers::Empty, ..RegistryOptions::default() });
+    let (reference, pushed) = world.push_web();
+    let (code, result) = sign_json(&world, &[&reference]);
+    assert_eq!((code, result["verdict"].as_str()), (4, Some("undecided")));
+    assert!(result["message"].as_str().unwrap().contains("does not list it"), "{result:#}");
+    assert_eq!(result["attached"], json!([]));
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 0);
+}
+
+#[test]
+fn a_listing_that_shows_ours_a_little_later_is_waited_for() {
+    let world = World::new();
+    let (reference, pushed) = world.push_web();
+    let nothing = helm_sigstore_kit::registry::index(&[]);
+    let late = Fault::new("/referrers/", Action::ReplaceBody(nothing)).times(2);
+    world.registry.fault(late);
+    world.run(&["sign", &reference]).exits(0).prints("(referrers API)");
+    assert_eq!(attached(&world, &pushed).len(), 1);
+    assert_eq!(world.registry.tags(&pushed.repository), ["1.4.2"]);
+}
+
+#[test]
+fn ours_is_found_on_a_later_page_of_the_listing() {
+    let world = with(RegistryOptions { page_size: 2, ..RegistryOptions::default() });
+    let (reference, pushed) = world.push_web();
+    for number in 0..5 {
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": media_type::MANIFEST,
+            "number": number,
+            "subject": {"digest": pushed.manifest_digest, "size": 1, "mediaType": media_type::MANIFEST},
+        });
+        let bytes = manifest.to_string().into_bytes();
+        world.registry.put_manifest(&pushed.repository, None, media_type::MANIFEST, bytes);
+    }
+    world.run(&["sign", &reference]).exits(0).prints("(referrers API)");
+    assert_eq!(attached(&world, &pushed).len(), 6);
+    world.verify(&[&reference]).exits(0);
+}
+
+#[test]
+fn an_entry_that_another_writer_took_away_after_we_saw_it_is_put_back() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    let other = foreign(&world, &pushed, "other");
+    let theirs = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{other}]}}",
+        media_type::INDEX
+    );
+    let (repository, name) = (pushed.repository.clone(), tag(&pushed));
+    let replace = Action::run(move |store| {
+        store.put_manifest(&repository, Some(&name), media_type::INDEX, theirs.clone());
+    });
+    // The first read finds nothing, the second finds ours; then theirs replaces it.
+    let path = format!("/manifests/{}", tag(&pushed));
+    world.registry.fault(Fault::once(&path, replace).method("GET").skip(1));
+    world.run(&["sign", &reference]).exits(0);
+    assert!(index(&world, &pushed).contains(&other));
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 2);
+}
+
+#[test]
+fn signers_that_run_at_once_are_all_listed() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| world.run(&["sign", &reference]).exits(0));
+        }
+    });
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 4);
+}

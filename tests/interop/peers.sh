@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# The programs that helm-sigstore is measured against. Each is fetched once, into a folder of its own below
+# $PEERS, which outlives the clone; a peer that cannot be had is not measured, with the reason.
+# Sourced by `run`; `bash peers.sh` only fetches.
+
+PEERS=${HELM_SIGSTORE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/helm-sigstore/peers}
+
+INTEROP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+declare -A PEER     # name -> program
+declare -A MISSING  # name -> why it cannot be had
+
+# In the order of their use, and what takes long first.
+obtain_peers() {
+    mkdir -p "$PEERS"
+    # Two runs at once would build everything twice; the second waits and finds it there.
+    exec 9>"$PEERS/.lock"
+    flock 9
+    obtain cosign cosign-3.1.3 cosign from_go github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+    obtain helm-4 helm-4.3.1 helm from_go helm.sh/helm/v4/cmd/helm@v4.3.1 \
+        -ldflags '-X helm.sh/helm/v4/internal/version.version=v4.3.1'
+    obtain helm-3 helm-3.22.0 helm from_go helm.sh/helm/v3/cmd/helm@v3.22.0 \
+        -ldflags '-X helm.sh/helm/v3/internal/version.version=v3.22.0'
+    obtain sigstore-python sigstore-python-4.5.1 bin/sigstore from_pypi sigstore==4.5.1
+    obtain_module Masterminds/semver "$INTEROP/constraints"
+    if PEER[docker-registry]=$(command -v docker-registry); then
+        : # the machine's own
+    else
+        unset 'PEER[docker-registry]'
+        obtain docker-registry docker-registry-debian usr/bin/docker-registry from_debian docker-registry
+    fi
+    exec 9>&-
+}
+
+# obtain NAME FOLDER PROGRAM HOW ARGUMENT…: HOW is given the folder to fill and the arguments.
+obtain() {
+    local name=$1 folder=$PEERS/$2 program=$PEERS/$2/$3 how=$4 log=$PEERS/$2.log
+    shift 4
+    if [ ! -x "$program" ]; then
+        echo "fetching $name ($*)" >&2
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        # Without the lock: a grandchild that lingers would hold it for ever.
+        if ! (set -e; "$how" "$folder" "$@") >"$log" 2>&1 9>&- </dev/null || [ ! -x "$program" ]; then
+            MISSING[$name]=$(tail -n 1 "$log" | cut -c -200)
+            MISSING[$name]=${MISSING[$name]:-cannot be fetched}
+            rm -rf "$folder"
+            return 0
+        fi
+        rm -f "$log"
+    fi
+    PEER[$name]=$program
+}
+
+# obtain_module NAME FOLDER: what the Go program in FOLDER needs, in Go's own cache.
+obtain_module() {
+    local said
+    if ! command -v go >/dev/null; then
+        MISSING[$1]="go is not installed"
+    elif ! said=$(cd "$2" && timeout 300 go mod download 2>&1 9>&- </dev/null); then
+        MISSING[$1]=$(tail -n 1 <<<"$said" | cut -c -200)
+    fi
+}
+
+from_go() {
+    command -v go >/dev/null || { echo "go is not installed"; return 1; }
+    local folder=$1 module=$2
+    shift 2
+    CGO_ENABLED=0 GOFLAGS='' GOBIN=$folder timeout 1800 go install "$@" "$module"
+}
+
+# A virtual environment knows its own path, so it is made where it stays.
+from_pypi() {
+    # Debian keeps the module in a package of its own.
+    python3 -m venv "$1" || { apt-get install -y python3-venv && python3 -m venv --clear "$1"; }
+    timeout 600 "$1/bin/pip" install --quiet "$2"
+}
+
+# Unpacked, not installed: no service is started, and nobody has to be root.
+from_debian() {
+    command -v dpkg-deb >/dev/null || { echo "not a Debian"; return 1; }
+    cd "$1"
+    timeout 120 apt-get download "$2" || { timeout 300 apt-get update && timeout 120 apt-get download "$2"; }
+    dpkg-deb -x ./*.deb .
+    rm -f ./*.deb
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+    obtain_peers
+    for name in "${!PEER[@]}"; do echo "$name: ${PEER[$name]}"; done
+    for name in "${!MISSING[@]}"; do echo "$name: cannot be had: ${MISSING[$name]}"; done
+fi

@@ -1,0 +1,109 @@
+# shellcheck shell=bash
+# The clone as a plugin of Helm 3 and Helm 4. Sourced by `run`.
+
+# The last commit, as whoever clones the repository gets it. Always in one place, so that cargo knows it again.
+clone_repository() {
+    CLONE=$TARGET/interop/helm-sigstore
+    rm -rf "$CLONE"
+    mkdir -p "$(dirname "$CLONE")"
+    git clone --quiet --no-hardlinks "$ROOT" "$CLONE"
+}
+
+# plugin_in helm-4|helm-3: everything about the plugin in one major.
+plugin_in() {
+    local helm=$1 base="oci://$HOST/plugin-$1" chart=$CHARTS/web-1.4.2.tgz
+    local other=$WORK/$1-other
+    local bundle=$WORK/$1.sigstore.json version
+    version=$(sed -n 's/^version: *"\(.*\)"/\1/p' "$CLONE/plugin.yaml")
+    PLACE=$helm
+    SIGNER=-
+    LOG=-
+    NEEDS=$helm
+    # Spaces, as on many a Mac.
+    as_helm "$helm" "$WORK/homes/$helm with spaces"
+
+    row -g 'is in place' "helm plugin install CLONE (builds it)" helm plugin install "$CLONE"
+    row -g "^sigstore[[:space:]]+$version[[:space:]]" "helm plugin list" helm plugin list
+    row "helm plugin list: no warning" silent_about_warnings helm plugin list
+    row -g "^helm-sigstore $version\$" "helm sigstore version" helm sigstore version
+    row -g 'sigstore' "helm help" helm help
+    row -g 'Exit codes' "helm sigstore --help" helm sigstore --help
+
+    LOG=v1
+    as_signer
+    row -g '^Digest: sha256:' "helm push" helm push --plain-http "$chart" "$base"
+    row -g '^Digest: sha256:' "helm push of an unsigned chart" helm push --plain-http "$CHARTS/plain-1.4.2.tgz" "$base"
+    SIGNER="helm sigstore sign FILE"
+    row -g '^Attached: sha256:' "(signs)" helm sigstore sign "$chart" --repository "$base" --plain-http \
+        --trusted-root "$KIT_TRUSTED_ROOT" --signing-config "$KIT_SIGNING_CONFIG" --identity-token "$TOKEN" \
+        --bundle-out "$bundle"
+    local ours=(--plain-http --trusted-root "$KIT_TRUSTED_ROOT" "${TRUSTED[@]}")
+    local verified='\(signed: manifest and chart\)'
+    row -g "$verified" "helm sigstore verify REF" helm sigstore verify "$base/web:1.4.2" "${ours[@]}"
+    row -g "$verified" "helm --debug sigstore verify" helm --debug sigstore verify "$base/web:1.4.2" "${ours[@]}"
+    row -g "$verified" "helm sigstore verify --debug" helm sigstore verify --debug "$base/web:1.4.2" "${ours[@]}"
+    row -g "$verified" "helm -n x sigstore verify" helm -n x sigstore verify "$base/web:1.4.2" "${ours[@]}"
+    row -g "$verified" "helm sigstore verify -n x" helm sigstore verify -n x "$base/web:1.4.2" "${ours[@]}"
+    row -g "$verified" "helm --qps 5 sigstore verify" helm --qps 5 sigstore verify "$base/web:1.4.2" "${ours[@]}"
+    row -g "$verified" "helm sigstore verify --qps 5" helm sigstore verify --qps 5 "$base/web:1.4.2" "${ours[@]}"
+    row -g "$verified" "flags from the environment" env HELM_SIGSTORE_PLAIN_HTTP=true \
+        HELM_SIGSTORE_TRUSTED_ROOT="$KIT_TRUSTED_ROOT" HELM_SIGSTORE_CERTIFICATE_IDENTITY="$IDENTITY" \
+        HELM_SIGSTORE_CERTIFICATE_OIDC_ISSUER="$ISSUER" "$HELM" sigstore verify "$base/web:1.4.2"
+    row "helm pull" helm pull "$base/web" --version 1.4.2 --plain-http --destination "$HELM_DATA_HOME"
+    row -g '^Chart Hash Verified:' "helm sigstore verify FILE, as pulled" helm sigstore verify \
+        "$HELM_DATA_HOME/web-1.4.2.tgz" --bundle "$bundle" --offline "${ours[@]}"
+    row -e 2 "exit code of a usage error" helm sigstore verify
+    row -e 3 "exit code of an unsigned chart" helm sigstore verify "$base/plain:1.4.2" "${ours[@]}"
+    row -e 4 "exit code of a registry that is not there" helm sigstore verify "oci://127.0.0.1:9/web:1.4.2" "${ours[@]}"
+    row -e 5 "exit code of a wrong signer" helm sigstore verify "$base/web:1.4.2" --plain-http \
+        --trusted-root "$KIT_TRUSTED_ROOT" "${STRANGER[@]}"
+    row -e 6 "exit code of a missing version" helm sigstore verify "$base/web:9.9.9" "${ours[@]}"
+
+    SIGNER=-
+    LOG=-
+    row -g 'Uninstalled plugin: sigstore' "helm plugin uninstall" helm plugin uninstall sigstore
+    row "helm plugin uninstall: the clone is still there" test -f "$CLONE/plugin.yaml"
+    # From here on with the program that was built above.
+    local binary=$CLONE/bin/helm-sigstore git=(helm plugin install "file://$CLONE")
+    [ "$helm" != helm-4 ] || git+=(--verify=false)
+    cp "$binary" "$WORK/$helm-binary" 2>/dev/null
+    export HELM_SIGSTORE_BINARY=$WORK/$helm-binary
+    row -g 'is in place' "helm plugin install URL (git)" "${git[@]}"
+    row -g 'is in place' "helm plugin update" helm plugin update sigstore
+    row -g "^helm-sigstore $version\$" "helm sigstore version, after the update" helm sigstore version
+    helm plugin uninstall sigstore >/dev/null 2>&1
+    HELM_SIGSTORE_BINARY=/bin/false
+    row -e refused -g 'run: helm plugin uninstall sigstore and retry' "helm plugin install, of a wrong program" \
+        helm plugin install "$CLONE"
+    row "helm plugin uninstall, after that" helm plugin uninstall sigstore
+    HELM_SIGSTORE_BINARY=$WORK/$helm-binary
+
+    mkdir -p "$other"
+    printf 'name: sigstore # another\nversion: 0.0.9\nusage: u\ndescription: d\nplatformCommand: [{command: echo, args: [other]}]\n' \
+        >"$other/plugin.yaml"
+    row "helm plugin install, of another sigstore" helm plugin install "$other"
+    row -e refused -g 'another plugin is named sigstore: .*-other' "helm plugin install CLONE, beside it" \
+        helm plugin install "$CLONE"
+    row -e refused -g 'helm plugin uninstall sigstore' "helm plugin install URL, beside it" "${git[@]}"
+    row "the directory is gone" only_plugin "$helm-other"
+    row "the clone is still there" test -f "$CLONE/plugin.yaml"
+    row -g '^other' "the other plugin still works" helm sigstore
+    unset HELM_SIGSTORE_BINARY
+}
+
+# Everything that one Helm keeps lies in $2.
+as_helm() {
+    HELM=${PEER[$1]:-}
+    export HELM_DATA_HOME=$2/data HELM_CONFIG_HOME=$2/config HELM_CACHE_HOME=$2/cache
+    mkdir -p "$HELM_DATA_HOME"
+}
+
+helm() { timeout 1800 "$HELM" "$@"; }
+
+silent_about_warnings() {
+    "$@" && ! "$@" 2>&1 | grep -i warn
+}
+
+only_plugin() {
+    [ "$(ls "$HELM_DATA_HOME/plugins")" = "$1" ]
+}
