@@ -57,7 +57,7 @@ impl Argument {
 }
 
 /// Quotes a word for a POSIX shell where it needs it, so that a hint can be pasted.
-fn shell_word(text: &str) -> String {
+pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+@:,=".contains(c);
     // A leading dash would be taken for a flag.
     let text = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };

@@ -15,6 +15,7 @@ mod strict;
 pub mod version;
 
 pub use archive::{Archive, MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_FILE_BYTES};
+pub(crate) use argument::shell_word;
 pub use argument::{Argument, PathKind};
 pub use digest::Digest;
 pub use manifest::{

@@ -34,7 +34,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // A name lookup that hangs in its thread must not hold the process beyond its time.
+        // A name lookup or a file that hangs in its thread must not hold the process beyond its time.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -13,6 +13,8 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
+use crate::error::{Error, Reason, Result};
+
 pub use findings::Limits;
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
@@ -59,5 +61,19 @@ impl World {
     /// Adds a warning.
     pub fn warn(&self, warning: impl Into<String>) {
         self.warnings.borrow_mut().push(warning.into());
+    }
+}
+
+/// Reads files away from the thread that keeps the time: a pipe that nobody writes to must not outlast the
+/// time-out.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::undecided(Reason::LimitReached, "reading a file was given up")),
+        },
     }
 }

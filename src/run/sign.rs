@@ -3,15 +3,15 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use super::World;
 use super::report::{
     Attached, Chart, Format, LogReport, Outcome, Place, SignatureReport, SignerReport, Status,
     SubjectReport, TrustReport, Verdict,
 };
 use super::resolve::{ChartName, Resolved, resolve};
 use super::verify::{describe, read_chart};
+use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, Signer};
@@ -169,13 +169,15 @@ impl SignRun {
             return Err(Error::usage("--version and --chart are for references")
                 .cause("name and version of a file come from its Chart.yaml"));
         }
-        let archive = read_chart(path)?;
+        let opened = path.to_owned();
+        let archive = off_thread(move || read_chart(&opened)).await?;
         let reference = prefix.chart(archive.name(), archive.version())?;
         let resolved = self.resolve(&reference, None, None).await.map_err(|error| {
             // A registry that fails has not said that the chart is not there.
             match error.class {
                 Class::NotFound => {
-                    error.hint(format!("helm push {} {}", path.display(), prefix.typed))
+                    let file = shell_word(&path.display().to_string());
+                    error.hint(format!("helm push {file} {}", prefix.typed))
                 }
                 _ => error,
             }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::World;
 use super::findings::{Findings, Limits, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
+use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
@@ -117,7 +117,8 @@ impl VerifyRun {
         let mut findings = self.findings();
         match &object.source {
             VerifySource::Bundle(path) => {
-                let store = BundleFile::named(path)?;
+                let path = path.clone();
+                let store = off_thread(move || BundleFile::named(&path)).await?;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             _ => self.ask_registry(&resolved, &question, &mut findings).await,
@@ -144,7 +145,8 @@ impl VerifyRun {
         if self.matching == Match::ChartLayer {
             return Err(Error::usage("--match is for references; of a file only the chart counts"));
         }
-        let archive = read_chart(path)?;
+        let opened = path.to_owned();
+        let archive = off_thread(move || read_chart(&opened)).await?;
         let digest = archive.digest;
         let named = NamedVersion {
             name: archive.metadata.name.clone(),
@@ -164,11 +166,13 @@ impl VerifyRun {
         let mut findings = self.findings();
         match &object.source {
             VerifySource::Bundle(path) => {
-                let store = BundleFile::named(path)?;
+                let path = path.clone();
+                let store = off_thread(move || BundleFile::named(&path)).await?;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             VerifySource::Beside => {
-                let store = BundleFile::beside(path)?;
+                let path = path.to_owned();
+                let store = off_thread(move || BundleFile::beside(&path)).await?;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             VerifySource::Repository(prefix) => {
@@ -179,7 +183,7 @@ impl VerifyRun {
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
         }
-        let retry = path.display().to_string();
+        let retry = shell_word(&path.display().to_string());
         let (verified, bundle) =
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
         note(&verified, outcome);

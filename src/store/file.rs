@@ -44,10 +44,13 @@ impl BundleFile {
             name.push(".");
             name.push(extension);
             let path = PathBuf::from(name);
-            if path.exists() {
-                return Self::named(&path);
+            match std::fs::symlink_metadata(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    tried.push(path.display().to_string());
+                }
+                // What is there, or cannot be looked at, is no absence: reading it says why.
+                _ => return Self::named(&path),
             }
-            tried.push(path.display().to_string());
         }
         Ok(Self { path: PathBuf::new(), bytes: None, object: tried.join(", ") })
     }
@@ -88,6 +91,12 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 /// Usage, when it cannot be written; nothing is left behind then.
 pub fn write_bundle(target: &Path, file_name: &str, bundle: &[u8]) -> Result<PathBuf> {
     let path = if target.is_dir() {
+        // A signed version may be any text, and this one becomes a path.
+        if file_name.contains(['/', '\\', ':', '\0']) || file_name.starts_with('.') {
+            return Err(Error::usage("cannot write bundle")
+                .on(target.display().to_string())
+                .cause(format!("{file_name:?} is no file name; name the file instead")));
+        }
         target.join(format!("{file_name}.sigstore.json"))
     } else {
         target.to_owned()
@@ -98,11 +107,14 @@ pub fn write_bundle(target: &Path, file_name: &str, bundle: &[u8]) -> Result<Pat
     let mut partial = path.clone().into_os_string();
     partial.push(format!(".{}.partial", std::process::id()));
     let partial = PathBuf::from(partial);
-    let written = std::fs::File::create_new(&partial)
-        .and_then(|mut file| file.write_all(bundle).and_then(|()| file.sync_all()))
+    // A file that is there already is not ours, neither to write nor to remove.
+    let mut file = std::fs::File::create_new(&partial).map_err(cannot)?;
+    let written = file
+        .write_all(bundle)
+        .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&partial, &path));
     if let Err(error) = written {
-        // Best effort: the partial file may never have been made.
+        // Best effort: the error that is told is the first.
         let _ = std::fs::remove_file(&partial);
         return Err(cannot(error));
     }

@@ -5,7 +5,9 @@
 mod support;
 
 mod attack_chart_yaml;
+mod attack_files;
 mod attack_sign;
+mod attack_words;
 mod registry_auth;
 mod registry_credentials;
 mod registry_tls;

@@ -234,10 +234,8 @@ fn a_realm_on_another_host_does_not_get_the_credentials() {
 #[test]
 fn a_realm_on_another_port_of_the_same_host_is_its_own() {
     let tokens = Bearer::new("jane", PASSWORD);
-    let realm = Registry::start(Options {
-        auth: Auth::Bearer(tokens.clone()),
-        ..Options::default()
-    });
+    let realm =
+        Registry::start(Options { auth: Auth::Bearer(tokens.clone()), ..Options::default() });
     let world = with(Auth::Bearer(Bearer { realm: Some(realm.origin() + "/token"), ..tokens }));
     let (reference, pushed) = world.push_web();
     sign(&world, &reference).exits(0);

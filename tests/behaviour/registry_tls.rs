@@ -156,10 +156,8 @@ fn https_is_never_followed_to_plain_http() {
     let world = certificate(Certificate::Valid);
     let (reference, _) = world.push_web();
     let ca = world.argument("ca.pem");
-    let plain = Registry::start(Options {
-        store: Some(world.registry.store()),
-        ..Options::default()
-    });
+    let plain =
+        Registry::start(Options { store: Some(world.registry.store()), ..Options::default() });
     let redirect = Action::Redirect { to: format!("{}{{path}}", plain.origin()), status: 307 };
     world.registry.fault(Fault::new("/blobs/sha256:", redirect).method("GET"));
     world.run(&["sign", &reference, "--ca-file", &ca]).exits(4).says("plain http");
@@ -170,7 +168,8 @@ fn https_is_never_followed_to_plain_http() {
 #[test]
 fn a_token_realm_in_plain_http_is_not_asked_by_a_registry_with_tls() {
     let bearer = Bearer::new("jane", "tr0ub4dor-3");
-    let plain = Registry::start(Options { auth: Auth::Bearer(bearer.clone()), ..Options::default() });
+    let plain =
+        Registry::start(Options { auth: Auth::Bearer(bearer.clone()), ..Options::default() });
     let realm = Some(plain.origin() + "/token");
     let mut world = with(Tls::default(), Auth::Bearer(Bearer { realm, ..bearer }));
     world.stdin = b"tr0ub4dor-3\n".to_vec();
@@ -186,8 +185,7 @@ fn a_token_realm_in_plain_http_is_not_asked_by_a_registry_with_tls() {
 
 #[test]
 fn a_token_realm_on_another_port_over_tls_is_asked() {
-    let mut world =
-        with(Tls::default(), Auth::Bearer(Bearer::new("jane", "tr0ub4dor-3")));
+    let mut world = with(Tls::default(), Auth::Bearer(Bearer::new("jane", "tr0ub4dor-3")));
     world.stdin = b"tr0ub4dor-3\n".to_vec();
     let (reference, pushed) = world.push_web();
     let ca = world.argument("ca.pem");

@@ -104,9 +104,8 @@ fn a_time_out_leaves_no_object_without_a_result() {
     world.push(&Chart::new("api", "1.0.0"));
     let second = format!("{}:1.0.0", world.repository("api"));
     world.registry.fault(Fault::new("/charts/api/", Action::Hang));
-    let ended = world
-        .run(&["sign", &first, &second, &second, "--timeout", "2s", "-o", "json"])
-        .exits(4);
+    let ended =
+        world.run(&["sign", &first, &second, &second, "--timeout", "2s", "-o", "json"]).exits(4);
     let document = ended.json();
     let verdicts: Vec<_> =
         document["results"].as_array().unwrap().iter().map(|r| r["verdict"].clone()).collect();

@@ -29,7 +29,10 @@ fn refused(world: &World, pushed: &Pushed, reason: &str, words: &[&str]) {
         assert!(ended.stderr.contains(words), "no {words:?} in {}", ended.stderr);
     }
     let (_, result) = sign_json(world, &[&reference]);
-    assert_eq!((result["verdict"].as_str(), result["reason"].as_str()), (Some("refused"), Some(reason)));
+    assert_eq!(
+        (result["verdict"].as_str(), result["reason"].as_str()),
+        (Some("refused"), Some(reason))
+    );
     assert_nothing_public(world);
     assert_eq!(attached(world, pushed).len(), 0);
     assert!(world.registry.requests().iter().all(|request| request.method == "GET"));
@@ -167,7 +170,12 @@ fn what_is_no_chart_is_refused_as_such() {
     let pushed = push_with(&world, &web(), |manifest| {
         manifest["config"]["mediaType"] = json!("application/vnd.oci.image.config.v1+json");
     });
-    refused(&world, &pushed, "not-a-chart", &["not a chart", "application/vnd.oci.image.config.v1+json"]);
+    refused(
+        &world,
+        &pushed,
+        "not-a-chart",
+        &["not a chart", "application/vnd.oci.image.config.v1+json"],
+    );
 }
 
 #[test]

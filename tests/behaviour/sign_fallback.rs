@@ -70,7 +70,10 @@ fn the_entry_carries_what_others_decide_by() {
     let (kind, bytes) = world.registry.manifest(&pushed.repository, &tag(&pushed)).unwrap();
     assert_eq!(kind, media_type::INDEX);
     let index: Value = serde_json::from_slice(&bytes).unwrap();
-    assert_eq!((&index["schemaVersion"], &index["mediaType"]), (&json!(2), &json!(media_type::INDEX)));
+    assert_eq!(
+        (&index["schemaVersion"], &index["mediaType"]),
+        (&json!(2), &json!(media_type::INDEX))
+    );
 }
 
 #[test]
@@ -126,10 +129,8 @@ fn an_index_that_another_writer_replaced_after_our_write_is_merged() {
 fn a_writer_that_never_lets_us_in_is_given_up_on() {
     let world = World::with_fallback_registry();
     let (reference, pushed) = world.push_web();
-    let empty = format!(
-        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[]}}",
-        media_type::INDEX
-    );
+    let empty =
+        format!("{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[]}}", media_type::INDEX);
     let (repository, name) = (pushed.repository.clone(), tag(&pushed));
     let erase = Action::run(move |store| {
         store.put_manifest(&repository, Some(&name), media_type::INDEX, empty.clone());
@@ -192,7 +193,8 @@ fn every_way_to_say_that_there_is_no_referrers_api_leads_to_the_tag() {
         Referrers::Status(406),
         Referrers::Status(501),
     ] {
-        let world = with(RegistryOptions { referrers: referrers.clone(), ..RegistryOptions::fallback() });
+        let world =
+            with(RegistryOptions { referrers: referrers.clone(), ..RegistryOptions::fallback() });
         let (reference, pushed) = world.push_web();
         world.run(&["sign", &reference]).exits(0).prints("(fallback tag)");
         assert_eq!(listed_by_tag(&world, &pushed).len(), 1, "{referrers:?}");

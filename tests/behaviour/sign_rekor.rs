@@ -6,9 +6,7 @@ use helm_sigstore_kit::registry::Options as RegistryOptions;
 use helm_sigstore_kit::sigstore::{Options, RekorVersion, Service};
 use serde_json::Value;
 
-use crate::sign_support::{
-    assert_nothing_public, attached, sign_json, signature,
-};
+use crate::sign_support::{assert_nothing_public, attached, sign_json, signature};
 use crate::support::World;
 
 fn with(rekor: &[RekorVersion], tsa: bool) -> World {

@@ -22,11 +22,7 @@ pub(crate) fn sign_json(world: &World, arguments: &[&str]) -> (u8, Value) {
 /// How many requests each service has had: Fulcio, timestamp authority, both logs together.
 pub(crate) fn asked(world: &World) -> (usize, usize, usize) {
     let count = |service| world.sigstore.request_count(service);
-    (
-        count(Service::Fulcio),
-        count(Service::Tsa),
-        count(Service::RekorV1) + count(Service::RekorV2),
-    )
+    (count(Service::Fulcio), count(Service::Tsa), count(Service::RekorV1) + count(Service::RekorV2))
 }
 
 /// Insists that no certificate was asked for, and nothing after it.

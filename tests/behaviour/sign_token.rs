@@ -93,7 +93,8 @@ fn a_github_actions_job_gets_its_token_from_the_platform() {
         .says("(token from GitHub Actions)")
         .prints(&format!("Signed by: https://github.com/{WORKFLOW}"));
     let requests = world.sigstore.requests();
-    let asked: Vec<_> = requests.iter().filter(|request| request.service == Service::Oidc).collect();
+    let asked: Vec<_> =
+        requests.iter().filter(|request| request.service == Service::Oidc).collect();
     let [request] = asked.as_slice() else { panic!("{requests:#?}") };
     assert!(request.path.contains("audience=sigstore"), "{}", request.path);
 }
@@ -203,9 +204,7 @@ fn two_readers_of_standard_input_are_an_error() {
     let (mut world, reference, token) = without_token();
     world.stdin = token.clone().into_bytes();
     let ended = world
-        .run(&[
-            "sign", &reference, "--identity-token", "-", "--username", "u", "--password-stdin",
-        ])
+        .run(&["sign", &reference, "--identity-token", "-", "--username", "u", "--password-stdin"])
         .exits(2)
         .says("standard input can be read only once");
     assert_hides(&ended, &token);
