@@ -69,8 +69,8 @@ pub(super) struct Parsed {
 #[derive(Debug, Default)]
 pub(super) struct Given {
     ids: HashSet<String>,
-    /// Those that a command in a hint repeats, as words.
-    pub repeated: Vec<String>,
+    /// Those that a command in a hint repeats, with their values.
+    pub repeated: Vec<(String, Option<String>)>,
 }
 
 impl Given {
@@ -163,11 +163,10 @@ fn given(command: &clap::Command, matches: &ArgMatches) -> Given {
         }
         found.ids.insert(id.to_owned());
         let Some(long) = argument.get_long().filter(|_| REPEATED.contains(&id)) else { continue };
-        found.repeated.push(format!("--{long}"));
-        if argument.get_action().takes_values() {
-            let values = matches.get_raw(id).into_iter().flatten();
-            found.repeated.extend(values.map(|value| value.to_string_lossy().into_owned()));
-        }
+        let value = matches.get_raw(id).and_then(|mut values| values.next());
+        let value = value.filter(|_| argument.get_action().takes_values());
+        let value = value.map(|value| value.to_string_lossy().into_owned());
+        found.repeated.push((format!("--{long}"), value));
     }
     found
 }
@@ -193,7 +192,10 @@ fn unparsed(error: &clap::Error, program: &str, arguments: &[String], set: &[Str
             .on(text(ContextKind::InvalidSubcommand).unwrap_or_default()),
         ErrorKind::UnknownArgument => Error::usage("no such flag").on(invalid.clone()),
         ErrorKind::InvalidValue if value.is_empty() => {
-            Error::usage("a value is missing").on(invalid.clone())
+            let empty = |word: &String| word.is_empty() || *word == format!("{invalid}=");
+            let what =
+                if arguments.iter().any(empty) { "empty value" } else { "a value is missing" };
+            Error::usage(what).on(invalid.clone())
         }
         ErrorKind::InvalidValue => {
             let wrong = Error::usage("invalid value").on(format!("{invalid} {value}"));
@@ -216,7 +218,7 @@ fn unparsed(error: &clap::Error, program: &str, arguments: &[String], set: &[Str
         ErrorKind::ArgumentConflict => match flag(ContextKind::PriorArg) {
             Some(prior) if prior == invalid => Error::usage("given twice").on(invalid.clone()),
             Some(prior) => {
-                Error::usage("cannot be used together").on(format!("{prior} and {invalid}"))
+                Error::usage("cannot be used with each other").on(format!("{prior} and {invalid}"))
             }
             None => Error::usage("cannot be used with the others").on(invalid.clone()),
         },
@@ -340,7 +342,7 @@ mod tests {
         assert_eq!(arguments.repository, None);
         assert_eq!(arguments.chart.version.as_deref(), Some("^1"));
         assert!(given.has("bundle") && !given.has("trusted_root"));
-        assert_eq!(given.repeated, ["--bundle", "b"]);
+        assert_eq!(given.repeated, [("--bundle".to_owned(), Some("b".to_owned()))]);
     }
 
     #[test]
@@ -427,7 +429,7 @@ mod tests {
             ),
             (
                 "verify a.b/c --certificate-identity a --certificate-identity-regexp b",
-                "cannot be used together",
+                "cannot be used with each other",
                 "--certificate-identity-regexp and --certificate-identity",
                 "helm-sigstore verify --help",
             ),

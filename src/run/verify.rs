@@ -63,8 +63,8 @@ pub struct VerifyRun {
     pub limits: Limits,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// Flags that a command in a hint repeats.
-    pub repeated_flags: Vec<String>,
+    /// Flags that a command in a hint repeats, with their values.
+    pub repeated_flags: Vec<(String, Option<String>)>,
 }
 
 impl VerifyRun {
@@ -183,7 +183,7 @@ impl VerifyRun {
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
         }
-        let retry = shell_word(&path.display().to_string());
+        let retry = path.display().to_string();
         let (verified, bundle) =
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
         note(&verified, outcome);
@@ -233,7 +233,13 @@ impl VerifyRun {
         outcome: &mut Outcome,
         pasteable: &str,
     ) -> Result<(Box<Verified>, Vec<u8>)> {
-        let again = [&[pasteable.to_owned()], self.repeated_flags.as_slice()].concat();
+        let mut again = format!("helm sigstore verify {}", shell_word(pasteable));
+        for (flag, value) in &self.repeated_flags {
+            again.push_str(&format!(" {flag}"));
+            if let Some(value) = value {
+                again.push_str(&format!(" {}", shell_word(value)));
+            }
+        }
         findings.decide(&mut outcome.looked_in, &mut outcome.signatures, &again)
     }
 

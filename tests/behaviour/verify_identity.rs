@@ -158,8 +158,10 @@ fn a_wrong_signer_is_shown_beside_the_expected_one() {
     let world = World::new();
     let (reference, pushed) = world.push_web();
     attach(&world, &pushed, &sign_as(&world, MALLORY, &usual(&pushed, "web", "1.4.2")));
+    let width = WEB.len();
     let found = format!(
-        "  found     https://github.com/{MALLORY}   issuer {}   (1 valid signature)\n",
+        "  found     {:width$}   issuer {}   (1 valid signature)\n",
+        format!("https://github.com/{MALLORY}"),
         issuer(&world)
     );
     let expected =
@@ -235,7 +237,7 @@ fn without_an_identity_each_valid_signer_is_shown_with_the_command_that_would_tr
             pushed.manifest_digest
         ))
         .says(&format!("  valid signature by  {WEB}   issuer {}\n", issuer(&world)))
-        .says(&format!("  valid signature by  https://github.com/{MALLORY}   issuer "));
+        .says(&format!("  valid signature by  https://github.com/{MALLORY} "));
     assert_eq!(ended.stdout, "");
     paste(&world, &ended).exits(0).prints(&format!("Signed by: {WEB}\n"));
     let ended = world.run(&["verify", "-o", "json", &reference]).exits(2);
