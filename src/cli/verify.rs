@@ -11,12 +11,16 @@ use crate::run::{Limits, Report, TrustReport, VerifyObject, VerifyRun, VerifySou
 use crate::trust;
 use crate::verify::{Identity, Match, Matcher, Policy, Verifier};
 
+/// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
+/// known to its end before its newest entries are.
+const MAX_REFERRERS: usize = 100_000;
+
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let policy = policy(&arguments)?;
     let source = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let objects = objects(&arguments)?;
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
-    let registry = setup::registry(&arguments.registry, context, max_candidates)?;
+    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let run = VerifyRun {
         world: context.world.clone(),
         registry,

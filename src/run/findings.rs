@@ -1,5 +1,7 @@
 //! What the places held, candidate by candidate, and the verdict over it (DESIGN decision 7).
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -52,8 +54,8 @@ pub(super) struct Findings<'a> {
     limits: Limits,
     deadline: Instant,
     looked_at: usize,
-    bytes: u64,
-    waited: bool,
+    /// What was read of candidates, shared with those that are being fetched.
+    bytes: Rc<Cell<u64>>,
     config: OnceCell<NamedVersion>,
     looked_in: Vec<LookedIn>,
     signatures: Vec<SignatureReport>,
@@ -76,8 +78,7 @@ impl<'a> Findings<'a> {
             limits,
             deadline: Instant::now() + limits.time,
             looked_at: 0,
-            bytes: 0,
-            waited: false,
+            bytes: Rc::default(),
             config: OnceCell::new(),
             looked_in: Vec::new(),
             signatures: Vec::new(),
@@ -111,8 +112,10 @@ impl<'a> Findings<'a> {
         candidates.sort_by(|a, b| b.created.cmp(&a.created));
         let (likely, others): (Vec<_>, Vec<_>) =
             candidates.into_iter().partition(Candidate::looks_like_a_signature);
-        for batch in [likely, others] {
-            self.examine_batch(store, place, &batch, question).await;
+        // The likeliest comes alone: mostly it is the one, and nothing else has to be fetched then.
+        let (first, likely) = likely.split_at(likely.len().min(1));
+        for batch in [first, likely, &others] {
+            self.examine_batch(store, place, batch, question).await;
         }
     }
 
@@ -126,15 +129,20 @@ impl<'a> Findings<'a> {
         if self.accepted() || batch.is_empty() {
             return;
         }
+        let read = Rc::clone(&self.bytes);
         let mut fetched = stream::iter(batch)
-            .map(|candidate| async move { (candidate, store.fetch(candidate).await) })
+            .map(|candidate| {
+                let read = &read;
+                async move { (candidate, store.fetch(candidate, read).await) }
+            })
             .buffered(SIDE_BY_SIDE);
         let total = batch.len();
         let mut seen = 0;
         while !self.accepted() && seen < total {
             if let Some(error) = self.limit_reached() {
                 let left = total - seen;
-                self.undecided.push(error.note(format!("{left} candidates were not looked at")));
+                let words = if left == 1 { "candidate was" } else { "candidates were" };
+                self.undecided.push(error.note(format!("{left} {words} not looked at")));
                 return;
             }
             let Ok(next) = tokio::time::timeout_at(self.deadline, fetched.next()).await else {
@@ -152,10 +160,10 @@ impl<'a> Findings<'a> {
         let Limits { candidates, bytes, time } = self.limits;
         let cause = if self.looked_at >= candidates {
             format!("{candidates} candidates were looked at (--max-candidates)")
-        } else if self.bytes >= bytes {
-            format!("{} bytes of candidates were read (--max-candidate-bytes)", self.bytes)
+        } else if self.bytes.get() >= bytes {
+            format!("{} bytes of candidates were read (--max-candidate-bytes)", self.bytes.get())
         } else if Instant::now() >= self.deadline {
-            format!("{} s were spent on candidates (--max-candidate-time)", time.as_secs())
+            format!("{} s were spent on candidates (--max-candidate-time)", time.as_secs_f32())
         } else {
             return None;
         };
@@ -200,7 +208,6 @@ impl<'a> Findings<'a> {
             Err(error) if error.class == Class::Refused => return self.refuse(report, error, None),
             Err(error) => return self.leave_open(report, error),
         };
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         report.format = Some(Format::Bundle);
         let bundle = match Bundle::parse(&bytes) {
             Ok(bundle) => bundle,
@@ -230,10 +237,9 @@ impl<'a> Findings<'a> {
     async fn judge(&mut self, bundle: &Bundle, question: &Question<'_>) -> Result<Judgement> {
         let judgement = self.judge_now(bundle, question).await?;
         let Judgement::Undecided { ahead_seconds, .. } = judgement else { return Ok(judgement) };
-        if self.waited || ahead_seconds > MAX_WAIT_SECONDS {
+        if ahead_seconds > MAX_WAIT_SECONDS || !self.world.may_wait() {
             return Ok(judgement);
         }
-        self.waited = true;
         self.world.enter(format!("waiting {ahead_seconds} s for our clock"));
         let pause = Duration::from_secs(ahead_seconds.unsigned_abs());
         tokio::time::sleep(pause).await;

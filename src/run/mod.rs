@@ -8,7 +8,7 @@ mod resolve;
 mod sign;
 mod verify;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use jiff::Timestamp;
@@ -30,12 +30,13 @@ pub struct World {
     clock: fn() -> Timestamp,
     step: Rc<RefCell<String>>,
     warnings: Rc<RefCell<Vec<String>>>,
+    waited: Rc<Cell<bool>>,
 }
 
 impl World {
     /// A world with this clock.
     pub fn new(clock: fn() -> Timestamp) -> Self {
-        Self { clock, step: Rc::default(), warnings: Rc::default() }
+        Self { clock, step: Rc::default(), warnings: Rc::default(), waited: Rc::default() }
     }
 
     /// What is being done right now, for a progress line.
@@ -51,6 +52,11 @@ impl World {
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Whether the one wait for our clock that a run may have is still to be had; it is taken with this.
+    fn may_wait(&self) -> bool {
+        !self.waited.replace(true)
     }
 
     /// Says what is being done from now on, as in `resolving oci://…`.

@@ -1,12 +1,16 @@
 //! What a listing of referrers holds, and what its entries turn out to be; the same whether the registry
 //! or the fallback tag keeps the list.
 
+use std::cell::Cell;
+
+use serde::Deserialize;
+
 use super::{
     BUNDLE_MEDIA_TYPE_PREFIX, CREATED_ANNOTATION, Candidate, Content, Discovered,
     PREDICATE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE,
 };
 use crate::chart::Digest;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Descriptor, Entry, Index, ReferrerManifest, Repository};
 use crate::verify::MAX_BUNDLE_BYTES;
 
@@ -35,8 +39,30 @@ pub(super) fn listed(object: String, entries: &[Entry]) -> Discovered {
     discovered
 }
 
+/// Whether a manifest has a layer with a bundle or an old signature in it, or cannot be read even so far.
+/// What has none may otherwise be written as it likes: it is none of our business.
+fn holds_a_signature(manifest: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Manifest {
+        layers: Option<Vec<Layer>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Layer {
+        media_type: Option<String>,
+    }
+    let Ok(Manifest { layers }) = serde_json::from_slice(manifest) else { return true };
+    layers.into_iter().flatten().filter_map(|layer| layer.media_type).any(|media_type| {
+        media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX) || media_type == SIMPLE_SIGNING_MEDIA_TYPE
+    })
+}
+
 /// Fetches a referrer's manifest and, where it is not inlined, the bundle; both by digest.
-pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Result<Content> {
+pub(super) async fn fetch(
+    repository: &Repository,
+    candidate: &Candidate,
+    read: &Cell<u64>,
+) -> Result<Content> {
     let missing = |what: &str, digest: &Digest| {
         Error::undecided(Reason::Unreachable, format!("{what} {digest} is listed and not there"))
     };
@@ -45,10 +71,21 @@ pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Res
         .manifest(&digest.to_string())
         .await?
         .ok_or_else(|| missing("signature manifest", &digest))?;
+    let count = |bytes: &[u8]| read.set(read.get().saturating_add(bytes.len() as u64));
+    count(&raw.bytes);
     if let Ok(Some(_)) = Index::parse(&raw.bytes) {
         return Ok(Content::Other);
     }
-    let manifest = ReferrerManifest::parse(&raw.bytes)?;
+    if !holds_a_signature(&raw.bytes) {
+        return Ok(Content::Other);
+    }
+    // These are the bytes that the digest names: asking again will not make a signature of them.
+    let no_manifest = "not a signature manifest";
+    let manifest = ReferrerManifest::parse(&raw.bytes).map_err(|error| Error {
+        class: Class::Refused,
+        what: no_manifest.to_owned(),
+        ..error
+    })?;
     let bundles: Vec<_> = manifest
         .layers
         .iter()
@@ -61,7 +98,7 @@ pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Res
         }
         [] => return Ok(Content::Other),
         more => {
-            return Err(Error::refused(Reason::Malformed, "not a signature manifest")
+            return Err(Error::refused(Reason::Malformed, no_manifest)
                 .cause(format!("it holds {} bundles", more.len())));
         }
     };
@@ -79,5 +116,6 @@ pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Res
         .blob(&layer.digest, bound)
         .await?
         .ok_or_else(|| missing("bundle", &layer.digest))?;
+    count(&bytes);
     Ok(Content::Bundle(bytes.to_vec()))
 }

@@ -38,8 +38,9 @@ impl TrustRoot {
 }
 
 impl TrustRoot {
-    /// The name of the authority that issued a bundle's certificate, where no certificate of this root
-    /// bears that name. Names prove nothing; this only explains a refusal.
+    /// Why a bundle is from another instance: the name of the authority that issued its certificate is
+    /// one that no certificate of this root bears, or every log it is in has an identifier that no log
+    /// of this root has. Names prove nothing; this only explains a refusal.
     pub(super) fn stranger(&self, bundle: &sigstore_types::Bundle) -> Option<String> {
         let leaf = Certificate::from_der(bundle.signing_certificate()?.as_bytes()).ok()?;
         let issuer = leaf.tbs_certificate.issuer;
@@ -51,7 +52,18 @@ impl TrustRoot {
                 Certificate::from_der(certificate.raw_bytes.as_bytes())
                     .is_ok_and(|certificate| certificate.tbs_certificate.subject == issuer)
             });
-        (!known).then(|| issuer.to_string().chars().take(200).collect())
+        if !known {
+            let issuer: String = issuer.to_string().chars().take(200).collect();
+            return Some(format!("the trusted root does not know the authority {issuer}"));
+        }
+        let entries = &bundle.verification_material.tlog_entries;
+        let logged_here = entries.iter().any(|entry| {
+            self.root.tlogs.iter().any(|log| log.log_id.key_id == entry.log_id.key_id)
+        });
+        let log = hex::encode(entries.first()?.log_id.key_id.as_bytes());
+        (!logged_here).then(|| {
+            format!("the trusted root does not know the log {}", log.get(..16).unwrap_or(&log))
+        })
     }
 }
 

@@ -300,7 +300,12 @@ impl Verifier {
         };
         let entry_times = || {
             let entries = &inner.verification_material.tlog_entries;
-            entries.iter().filter_map(|entry| entry.integrated_time)
+            // Without a promise nobody signed the time, and a stranger could turn a no into a wait.
+            let promised = |entry: &&TransparencyLogEntry| {
+                entry.inclusion_promise.is_some()
+                    && entry.kind_version != KindVersion::HashedRekordV002
+            };
+            entries.iter().filter(promised).filter_map(|entry| entry.integrated_time)
         };
         match result {
             Ok(result) => match result.verified_timestamps().iter().max() {
@@ -396,7 +401,10 @@ enum Failure {
 
 impl Failure {
     fn future(time: Timestamp, now: Timestamp) -> Self {
-        let ahead_seconds = time.as_second().saturating_sub(now.as_second()).max(1);
+        // Rounded up: whoever waits that long has passed the time, whatever its fraction.
+        let ahead = time.duration_since(now);
+        let fraction = i64::from(ahead.subsec_nanos() > 0);
+        let ahead_seconds = ahead.as_secs().saturating_add(fraction).max(1);
         let error =
             Error::undecided(Reason::ClockBehind, format!("clock is {ahead_seconds} s behind"))
                 .note(format!("the signature was made at {time}, our clock says {now}"));
@@ -424,7 +432,9 @@ fn admit(policy: &Policy, signer: &Signer) -> Result<()> {
             ));
         }
     };
-    if identities.iter().any(|identity| identity.matches(&signer.identity, &signer.issuer)) {
+    // A certificate may name its holder in a way that is not read here: a pattern must not match nothing.
+    let named = !signer.identity.is_empty() && !signer.issuer.is_empty();
+    if named && identities.iter().any(|i| i.matches(&signer.identity, &signer.issuer)) {
         return Ok(());
     }
     let mut error = Error::refused(Reason::WrongSigner, "wrong signer");
@@ -468,12 +478,12 @@ fn explain(error: &CrateError, stranger: Option<String>) -> Error {
         error,
         CrateError::Bundle(_) | CrateError::InvalidBundle(_) | CrateError::ArtifactMismatch(_)
     );
-    if let (false, Some(issuer)) = (structural, stranger) {
+    if let (false, Some(why)) = (structural, stranger) {
         return Error::refused(
             Reason::UntrustedInstance,
             "signature is from a Sigstore instance that is not trusted",
         )
-        .cause(format!("the trusted root does not know the authority {issuer}"));
+        .cause(why);
     }
     let (reason, what) = match error {
         CrateError::ArtifactMismatch(_) => (Reason::NotCovered, "signature is over something else"),
@@ -499,4 +509,40 @@ fn explain(error: &CrateError, stranger: Option<String>) -> Error {
     let mut words = error.to_string();
     words.truncate(words.char_indices().nth(400).map_or(words.len(), |(at, _)| at));
     Error::refused(reason, what).cause(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::{Identity, Matcher};
+
+    #[test]
+    fn a_pattern_never_accepts_a_certificate_without_a_name_or_an_issuer() {
+        let any = || Matcher::pattern("--x", ".*").unwrap();
+        let policy = Policy::AnyOf(vec![Identity { subject: any(), issuer: any() }]);
+        let signer = |identity: &str, issuer: &str| Signer {
+            identity: identity.to_owned(),
+            issuer: issuer.to_owned(),
+            ..Signer::default()
+        };
+        assert!(admit(&policy, &signer("jane@acme.example", "https://i.example")).is_ok());
+        assert!(admit(&policy, &signer("", "https://i.example")).is_err());
+        assert!(admit(&policy, &signer("jane@acme.example", "")).is_err());
+    }
+
+    #[test]
+    fn a_wait_for_the_clock_is_long_enough() {
+        let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+        for (time, expected) in [
+            ("2026-11-22T00:00:00.1Z", 1),
+            ("2026-11-22T00:00:02Z", 2),
+            ("2026-11-22T00:00:02.9Z", 3),
+        ] {
+            let Failure::Future { ahead_seconds, .. } = Failure::future(time.parse().unwrap(), now)
+            else {
+                panic!("not a future time")
+            };
+            assert_eq!(ahead_seconds, expected, "{time}");
+        }
+    }
 }

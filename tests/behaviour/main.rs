@@ -4,8 +4,10 @@
 
 mod support;
 
+mod attack_bundle;
 mod attack_chart_yaml;
 mod attack_files;
+mod attack_limits;
 mod attack_sign;
 mod attack_words;
 mod cli_arguments;
@@ -31,5 +33,8 @@ mod story;
 mod verify_coverage;
 mod verify_craft;
 mod verify_identity;
+mod verify_limits;
 mod verify_meaning;
+mod verify_places;
+mod verify_precedence;
 mod verify_reference;

@@ -158,12 +158,8 @@ fn a_wrong_signer_is_shown_beside_the_expected_one() {
     let world = World::new();
     let (reference, pushed) = world.push_web();
     attach(&world, &pushed, &sign_as(&world, MALLORY, &usual(&pushed, "web", "1.4.2")));
-    let width = WEB.len();
-    let found = format!(
-        "  found     {:width$}   issuer {}   (1 valid signature)\n",
-        format!("https://github.com/{MALLORY}"),
-        issuer(&world)
-    );
+    let padded = format!("{:1$}", format!("https://github.com/{MALLORY}"), WEB.len());
+    let found = format!("  found     {padded}   issuer {}   (1 valid signature)\n", issuer(&world));
     let expected =
         format!("  expected  https://github.com/{WORKFLOW}   issuer {}\n", issuer(&world));
     let headline = format!("error: wrong signer: {reference} ({})\n", pushed.manifest_digest);
@@ -217,7 +213,7 @@ fn words(hint: &str) -> Vec<String> {
 /// Runs the hint as it stands.
 fn paste(world: &World, ended: &Ended) -> Ended {
     let hint = ended.stderr.lines().find_map(|line| line.strip_prefix("hint: ")).unwrap();
-    let words = words(hint.strip_prefix("helm sigstore ").unwrap());
+    let words = words(hint.strip_prefix("helm-sigstore ").unwrap());
     world.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
@@ -237,7 +233,7 @@ fn without_an_identity_each_valid_signer_is_shown_with_the_command_that_would_tr
             pushed.manifest_digest
         ))
         .says(&format!("  valid signature by  {WEB}   issuer {}\n", issuer(&world)))
-        .says(&format!("  valid signature by  https://github.com/{MALLORY} "));
+        .says(&format!("  valid signature by  https://github.com/{MALLORY}  "));
     assert_eq!(ended.stdout, "");
     paste(&world, &ended).exits(0).prints(&format!("Signed by: {WEB}\n"));
     let ended = world.run(&["verify", "-o", "json", &reference]).exits(2);
@@ -303,7 +299,7 @@ fn half_an_identity_is_a_usage_error_and_nothing_is_asked() {
                 "--certificate-oidc-issuer",
                 &issuer,
             ],
-            "cannot be used with",
+            "cannot be used together",
         ),
         (
             vec![
@@ -314,7 +310,7 @@ fn half_an_identity_is_a_usage_error_and_nothing_is_asked() {
                 "--certificate-oidc-issuer-regexp",
                 ".*",
             ],
-            "cannot be used with",
+            "cannot be used together",
         ),
         (
             vec!["--certificate-identity-regexp", "(", "--certificate-oidc-issuer", &issuer],
@@ -348,7 +344,7 @@ fn an_empty_identity_is_a_usage_error_and_an_empty_variable_is_an_unset_one() {
         ["--certificate-identity-regexp", "", "--certificate-oidc-issuer", &issuer],
         ["--certificate-identity", WEB, "--certificate-oidc-issuer-regexp", ""],
     ] {
-        verify_as(&world, &reference, arguments).exits(2).says("empty value");
+        verify_as(&world, &reference, arguments).exits(2).says("a value is missing");
     }
     assert_eq!(world.registry.requests(), []);
     world.environment.insert("HELM_SIGSTORE_CERTIFICATE_IDENTITY".into(), WEB.into());
