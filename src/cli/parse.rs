@@ -192,10 +192,7 @@ fn unparsed(error: &clap::Error, program: &str, arguments: &[String], set: &[Str
             .on(text(ContextKind::InvalidSubcommand).unwrap_or_default()),
         ErrorKind::UnknownArgument => Error::usage("no such flag").on(invalid.clone()),
         ErrorKind::InvalidValue if value.is_empty() => {
-            let empty = |word: &String| word.is_empty() || *word == format!("{invalid}=");
-            let what =
-                if arguments.iter().any(empty) { "empty value" } else { "a value is missing" };
-            Error::usage(what).on(invalid.clone())
+            Error::usage("a value is missing").on(invalid.clone())
         }
         ErrorKind::InvalidValue => {
             let wrong = Error::usage("invalid value").on(format!("{invalid} {value}"));
@@ -218,7 +215,7 @@ fn unparsed(error: &clap::Error, program: &str, arguments: &[String], set: &[Str
         ErrorKind::ArgumentConflict => match flag(ContextKind::PriorArg) {
             Some(prior) if prior == invalid => Error::usage("given twice").on(invalid.clone()),
             Some(prior) => {
-                Error::usage("cannot be used with each other").on(format!("{prior} and {invalid}"))
+                Error::usage("cannot be used together").on(format!("{prior} and {invalid}"))
             }
             None => Error::usage("cannot be used with the others").on(invalid.clone()),
         },
@@ -429,7 +426,7 @@ mod tests {
             ),
             (
                 "verify a.b/c --certificate-identity a --certificate-identity-regexp b",
-                "cannot be used with each other",
+                "cannot be used together",
                 "--certificate-identity-regexp and --certificate-identity",
                 "helm-sigstore verify --help",
             ),

@@ -7,7 +7,7 @@ use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};

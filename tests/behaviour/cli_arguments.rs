@@ -156,9 +156,9 @@ fn the_program_is_called_as_the_user_calls_it() {
         let hint = format!("hint: {name} verify oci://");
         world.run(&["verify", &reference]).exits(2).says(&hint);
     };
-    named(&world, "helm sigstore", "helm-sigstore");
-    world.environment.remove("HELM_PLUGIN_NAME");
     named(&world, "helm-sigstore", "helm sigstore");
+    world.environment.insert("HELM_PLUGIN_NAME".to_owned(), "sigstore".to_owned());
+    named(&world, "helm sigstore", "helm-sigstore");
 }
 
 #[test]

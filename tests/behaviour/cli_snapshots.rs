@@ -14,6 +14,12 @@ use regex::{Captures, Regex};
 use crate::cli_support::verify_words;
 use crate::support::{Ended, World};
 
+/// The same world, entered through Helm.
+fn plugin(mut world: World) -> World {
+    world.environment.insert("HELM_PLUGIN_NAME".to_owned(), "sigstore".to_owned());
+    world
+}
+
 /// Compares one run with its snapshot.
 #[track_caller]
 fn snapshot(world: &World, name: &str, arguments: &[&str]) {
@@ -83,7 +89,7 @@ fn number(text: &str, pattern: &str, word: &str) -> String {
 
 #[test]
 fn every_help() {
-    let world = World::new();
+    let world = plugin(World::new());
     snapshot(&world, "help", &["--help"]);
     snapshot(&world, "help_sign", &["sign", "--help"]);
     snapshot(&world, "help_verify", &["verify", "--help"]);
@@ -92,7 +98,7 @@ fn every_help() {
 
 #[test]
 fn the_words_of_success() {
-    let world = World::new();
+    let world = plugin(World::new());
     let chart = Chart::new("web", "1.4.2");
     let file = chart.write_to(world.directory()).unwrap().display().to_string();
     let (reference, _) = world.push_web();
@@ -125,7 +131,7 @@ fn the_words_of_success() {
 #[test]
 fn the_words_of_a_log_without_times() {
     let options = Options { rekor: vec![RekorVersion::V2], ..Options::default() };
-    let world = World::with(RegistryOptions::fallback(), options);
+    let world = plugin(World::with(RegistryOptions::fallback(), options));
     let (reference, _) = world.push_web();
     snapshot(&world, "signed_rekor_v2", &["sign", &reference]);
     let signer = world.signer();
@@ -134,7 +140,7 @@ fn the_words_of_a_log_without_times() {
 
 #[test]
 fn the_words_of_refusals() {
-    let world = World::new();
+    let world = plugin(World::new());
     let (reference, _) = world.signed_web();
     let issuer = world.signer()[3].clone();
     let stranger =
@@ -158,7 +164,7 @@ fn the_words_of_refusals() {
 
 #[test]
 fn the_words_of_no_signature() {
-    let world = World::with_fallback_registry();
+    let world = plugin(World::with_fallback_registry());
     let file = Chart::new("web", "1.4.2").write_to(world.directory()).unwrap();
     let (reference, _) = world.push_web();
     let signer = world.signer();
@@ -177,7 +183,7 @@ fn the_words_of_no_signature() {
 
 #[test]
 fn the_words_of_what_stays_undecided() {
-    let mut world = World::new();
+    let mut world = plugin(World::new());
     let (reference, _) = world.signed_web();
     let signer = world.signer();
     let throttle =
@@ -196,7 +202,7 @@ fn the_words_of_what_stays_undecided() {
 
 #[test]
 fn the_words_of_an_unstated_identity() {
-    let world = World::new();
+    let world = plugin(World::new());
     let (reference, _) = world.signed_web();
     let root = world.argument("trusted_root.json");
     snapshot(&world, "no_identity", &["verify", &reference, "--trusted-root", &root]);
@@ -204,7 +210,7 @@ fn the_words_of_an_unstated_identity() {
 
 #[test]
 fn the_words_of_bad_arguments() {
-    let mut world = World::new();
+    let mut world = plugin(World::new());
     let directory = world.directory().display().to_string();
     let missing = world.argument("nosuch-1.0.0.tgz");
     for (name, words) in [
@@ -239,7 +245,7 @@ fn the_words_of_bad_arguments() {
 
 #[test]
 fn the_words_of_several_charts() {
-    let world = World::new();
+    let world = plugin(World::new());
     let (reference, _) = world.signed_web();
     world.push(&Chart::new("api", "0.1.0"));
     let other = format!("{}:0.1.0", world.repository("api"));

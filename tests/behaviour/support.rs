@@ -76,7 +76,6 @@ impl World {
         sigstore.write_files(directory.path()).unwrap();
         let path = |name: &str| directory.path().join(name).display().to_string();
         let environment = [
-            ("HELM_PLUGIN_NAME", "sigstore".to_owned()),
             ("HELM_SIGSTORE_TRUSTED_ROOT", path("trusted_root.json")),
             ("HELM_SIGSTORE_SIGNING_CONFIG", path("signing_config.json")),
             ("HELM_SIGSTORE_PLAIN_HTTP", "true".to_owned()),
