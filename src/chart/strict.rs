@@ -30,8 +30,13 @@ pub(super) struct StrictKeys {
 
 impl StrictKeys {
     fn confusable(&self, key: &str) -> Option<&'static str> {
+        if key.is_ascii() {
+            // No allocation: a manifest has room for hundreds of thousands of keys.
+            let known = self.known.iter().copied();
+            return known.filter(|known| known.eq_ignore_ascii_case(key)).find(|k| *k != key);
+        }
         let folded = folded(key);
-        self.known.iter().copied().find(|known| key != *known && folded == self::folded(known))
+        self.known.iter().copied().find(|known| folded == self::folded(known))
     }
 }
 

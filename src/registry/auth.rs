@@ -244,12 +244,20 @@ fn scopes(asked: Option<&str>, path: &str, access: Access) -> Vec<String> {
                     }
                 }
             }
+            // Whoever only reads here writes nowhere else either.
+            None if access == Access::Pull && writes(scope) => {}
             None => others.push(scope.to_owned()),
         }
     }
     let mut scopes = vec![format!("{resource}{}", actions.join(","))];
     scopes.append(&mut others);
     scopes
+}
+
+/// Whether a scope, `TYPE:NAME:ACTION,…`, asks for more than reading.
+fn writes(scope: &str) -> bool {
+    let actions = scope.rsplit(':').next().unwrap_or_default();
+    actions.split(',').any(|action| matches!(action, "push" | "delete" | "*"))
 }
 
 #[derive(Deserialize)]
@@ -320,6 +328,10 @@ mod tests {
         // A registry cannot make a reader ask for more than reading.
         assert_eq!(
             of(Some("repository:a/b:pull,push,delete,*"), Access::Pull),
+            "repository:a/b:pull"
+        );
+        assert_eq!(
+            of(Some("repository:c:pull,push registry:catalog:*"), Access::Pull),
             "repository:a/b:pull"
         );
         assert_eq!(scopes(Some(&"x ".repeat(100)), "a", Access::Pull).len(), MAX_SCOPES + 1);

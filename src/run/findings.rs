@@ -1,5 +1,7 @@
 //! What the places held, candidate by candidate, and the verdict over it (DESIGN decision 7).
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -51,7 +53,8 @@ pub(super) struct Findings<'a> {
     limits: Limits,
     deadline: Instant,
     looked_at: usize,
-    bytes: u64,
+    /// What was read of candidates, shared with those that are being fetched.
+    bytes: Rc<Cell<u64>>,
     config: OnceCell<NamedVersion>,
     looked_in: Vec<LookedIn>,
     signatures: Vec<SignatureReport>,
@@ -74,7 +77,7 @@ impl<'a> Findings<'a> {
             limits,
             deadline: Instant::now() + limits.time,
             looked_at: 0,
-            bytes: 0,
+            bytes: Rc::default(),
             config: OnceCell::new(),
             looked_in: Vec::new(),
             signatures: Vec::new(),
@@ -125,8 +128,12 @@ impl<'a> Findings<'a> {
         if self.accepted() || batch.is_empty() {
             return;
         }
+        let read = Rc::clone(&self.bytes);
         let mut fetched = stream::iter(batch)
-            .map(|candidate| async move { (candidate, store.fetch(candidate).await) })
+            .map(|candidate| {
+                let read = &read;
+                async move { (candidate, store.fetch(candidate, read).await) }
+            })
             .buffered(SIDE_BY_SIDE);
         let total = batch.len();
         let mut seen = 0;
@@ -152,8 +159,8 @@ impl<'a> Findings<'a> {
         let Limits { candidates, bytes, time } = self.limits;
         let cause = if self.looked_at >= candidates {
             format!("{candidates} candidates were looked at (--max-candidates)")
-        } else if self.bytes >= bytes {
-            format!("{} bytes of candidates were read (--max-candidate-bytes)", self.bytes)
+        } else if self.bytes.get() >= bytes {
+            format!("{} bytes of candidates were read (--max-candidate-bytes)", self.bytes.get())
         } else if Instant::now() >= self.deadline {
             format!("{} s were spent on candidates (--max-candidate-time)", time.as_secs_f32())
         } else {
@@ -200,7 +207,6 @@ impl<'a> Findings<'a> {
             Err(error) if error.class == Class::Refused => return self.refuse(report, error, None),
             Err(error) => return self.leave_open(report, error),
         };
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         report.format = Some(Format::Bundle);
         let bundle = match Bundle::parse(&bytes) {
             Ok(bundle) => bundle,

@@ -54,7 +54,7 @@ impl World {
         (self.clock)()
     }
 
-    /// Whether a run may wait for its clock: once, whatever it verifies (DESIGN decision 10).
+    /// Whether the one wait for our clock that a run may have is still to be had; it is taken with this.
     fn may_wait(&self) -> bool {
         !self.waited.replace(true)
     }

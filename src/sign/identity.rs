@@ -18,6 +18,8 @@ use crate::net;
 
 /// How a JWT begins: `{"` in base64url.
 const JWT_START: &str = "eyJ";
+/// The longest name of a file that does not exist, in bytes, that a message repeats: tokens are longer.
+const MAX_SHOWN_NAME: usize = 32;
 /// Where a GitHub workflow asks for the permission to have a token.
 const GITHUB_PERMISSION: &str = "permissions: { id-token: write }";
 
@@ -100,8 +102,14 @@ impl TokenSource {
         // What begins as every JWT does was meant to be one, whole or not: as the name of a file that
         // cannot be opened it would be shown.
         let looks_like_a_token = argument.trim_start().starts_with(JWT_START);
-        if !path.exists() && (looks_like_a_token || Token::parse(&argument).is_ok()) {
-            return Ok(Self::Literal(argument));
+        if !path.exists() {
+            if looks_like_a_token || Token::parse(&argument).is_ok() {
+                return Ok(Self::Literal(argument));
+            }
+            // Messages repeat a path, and this may be a secret of another kind.
+            if !argument.contains(['/', '\\', '.']) && argument.len() > MAX_SHOWN_NAME {
+                return Err(bad("--identity-token is neither a file nor an identity token"));
+            }
         }
         Ok(Self::File(path.to_path_buf()))
     }

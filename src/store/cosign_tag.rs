@@ -1,5 +1,7 @@
 //! The tag `sha256-HEX.sig`, where cosign kept signatures before bundles.
 
+use std::cell::Cell;
+
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::Digest;
 use crate::error::Result;
@@ -38,7 +40,7 @@ impl SignatureStore for CosignTag<'_> {
     }
 
     /// The format cannot be judged yet, so nothing of it is read.
-    async fn fetch(&self, _: &Candidate) -> Result<Content> {
+    async fn fetch(&self, _: &Candidate, _: &Cell<u64>) -> Result<Content> {
         Ok(Content::Legacy)
     }
 }

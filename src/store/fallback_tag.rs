@@ -1,6 +1,7 @@
 //! The fallback tag `sha256-HEX`: an index of referrers that clients keep where the registry has no
 //! referrers API (OCI distribution specification 1.1, "Referrers Tag Schema").
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::listing::{fetch, listed};
@@ -112,7 +113,7 @@ impl SignatureStore for FallbackTag<'_> {
         }
     }
 
-    async fn fetch(&self, candidate: &Candidate) -> Result<Content> {
-        fetch(self.repository, candidate).await
+    async fn fetch(&self, candidate: &Candidate, read: &Cell<u64>) -> Result<Content> {
+        fetch(self.repository, candidate, read).await
     }
 }

@@ -1,5 +1,6 @@
 //! Bundles in files: beside the chart, or where the user says.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -72,7 +73,7 @@ impl SignatureStore for BundleFile {
         }
     }
 
-    async fn fetch(&self, _: &Candidate) -> Result<Content> {
+    async fn fetch(&self, _: &Candidate, _: &Cell<u64>) -> Result<Content> {
         Ok(Content::Bundle(self.bytes.clone().unwrap_or_default()))
     }
 }

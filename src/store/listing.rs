@@ -1,6 +1,8 @@
 //! What a listing of referrers holds, and what its entries turn out to be; the same whether the registry
 //! or the fallback tag keeps the list.
 
+use std::cell::Cell;
+
 use serde::Deserialize;
 
 use super::{
@@ -56,7 +58,11 @@ fn holds_a_signature(manifest: &[u8]) -> bool {
 }
 
 /// Fetches a referrer's manifest and, where it is not inlined, the bundle; both by digest.
-pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Result<Content> {
+pub(super) async fn fetch(
+    repository: &Repository,
+    candidate: &Candidate,
+    read: &Cell<u64>,
+) -> Result<Content> {
     let missing = |what: &str, digest: &Digest| {
         Error::undecided(Reason::Unreachable, format!("{what} {digest} is listed and not there"))
     };
@@ -65,6 +71,8 @@ pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Res
         .manifest(&digest.to_string())
         .await?
         .ok_or_else(|| missing("signature manifest", &digest))?;
+    let count = |bytes: &[u8]| read.set(read.get().saturating_add(bytes.len() as u64));
+    count(&raw.bytes);
     if let Ok(Some(_)) = Index::parse(&raw.bytes) {
         return Ok(Content::Other);
     }
@@ -108,5 +116,6 @@ pub(super) async fn fetch(repository: &Repository, candidate: &Candidate) -> Res
         .blob(&layer.digest, bound)
         .await?
         .ok_or_else(|| missing("bundle", &layer.digest))?;
+    count(&bytes);
     Ok(Content::Bundle(bytes.to_vec()))
 }

@@ -7,6 +7,8 @@ mod file;
 mod listing;
 mod referrers;
 
+use std::cell::Cell;
+
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 
@@ -106,10 +108,14 @@ pub trait SignatureStore {
     /// Asks the place for candidates. A place that does not answer is no error here but an open place.
     fn discover(&self) -> impl Future<Output = Discovered>;
 
-    /// Fetches one candidate.
+    /// Fetches one candidate, and adds to `read` the bytes that this took, used or not.
     ///
     /// # Errors
     /// Undecided, when it cannot be fetched or its digest differs; refused (`malformed`), when its
     /// manifest holds a bundle layer and is nevertheless no signature manifest.
-    fn fetch(&self, candidate: &Candidate) -> impl Future<Output = Result<Content>>;
+    fn fetch(
+        &self,
+        candidate: &Candidate,
+        read: &Cell<u64>,
+    ) -> impl Future<Output = Result<Content>>;
 }

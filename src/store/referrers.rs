@@ -1,5 +1,7 @@
 //! The referrers API of a registry (OCI distribution specification 1.1, "Listing Referrers").
 
+use std::cell::Cell;
+
 use super::listing::{fetch, listed};
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::Digest;
@@ -30,7 +32,7 @@ impl SignatureStore for Referrers<'_> {
         }
     }
 
-    async fn fetch(&self, candidate: &Candidate) -> Result<Content> {
-        fetch(self.repository, candidate).await
+    async fn fetch(&self, candidate: &Candidate, read: &Cell<u64>) -> Result<Content> {
+        fetch(self.repository, candidate, read).await
     }
 }

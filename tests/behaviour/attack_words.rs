@@ -16,7 +16,7 @@ fn a_hint_quotes_the_name_of_a_file() {
     std::fs::write(world.path(name), chart.tgz()).unwrap();
     let file = world.argument(name);
     let ended = world.run(&["verify", &file, "--bundle", &bundle]).exits(2);
-    assert!(ended.stderr.contains(&format!("helm sigstore verify '{file}' ")), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("helm-sigstore verify '{file}' ")), "{}", ended.stderr);
 }
 
 #[test]

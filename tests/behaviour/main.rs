@@ -4,8 +4,10 @@
 
 mod support;
 
+mod attack_bundle;
 mod attack_chart_yaml;
 mod attack_files;
+mod attack_limits;
 mod attack_sign;
 mod attack_words;
 mod registry_auth;

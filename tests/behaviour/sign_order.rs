@@ -40,7 +40,8 @@ fn fails(world: &World, fault: Fault, code: u8, reason: &str, words: &str) {
 #[test]
 fn a_registry_that_takes_no_write_is_found_out_before_a_certificate_is_asked_for() {
     for fallback in [false, true] {
-        for status in [401, 403, 404, 405, 413, 500] {
+        let statuses = if fallback { [401, 403] } else { [405, 413] };
+        for status in statuses {
             let world = if fallback { World::with_fallback_registry() } else { World::new() };
             let (reference, pushed) = world.push_web();
             let fault = RegistryFault::new("/blobs/uploads/", Action::status(status));
@@ -92,8 +93,7 @@ fn a_certificate_without_a_timestamp_of_a_trusted_ct_log_is_refused_before_it_is
     for fault in [Fault::NoSct, Fault::SctByUnknownLog] {
         let (reference, pushed) = world.push_web();
         world.sigstore.set_fault(fault.clone());
-        let ended = world.run(&["sign", &reference]);
-        assert!([4, 5].contains(&ended.code), "{fault:?}: {} {}", ended.code, ended.stderr);
+        world.run(&["sign", &reference]).exits(5).says("certificate timestamp");
         assert_nothing_logged(&world);
         assert_eq!(attached(&world, &pushed).len(), 0);
     }
@@ -145,7 +145,10 @@ fn a_service_that_hangs_ends_with_the_time_out_of_the_command() {
         let (reference, _) = world.push_web();
         world.sigstore.set_fault(Fault::Hang(service));
         let started = std::time::Instant::now();
-        world.run(&["sign", &reference, "--timeout", "1s"]).exits(4).says("timed out after 1 s");
+        world
+            .run(&["sign", &reference, "--timeout", "600ms"])
+            .exits(4)
+            .says("timed out after 0.6 s");
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         assert_nothing_logged(&world);
     }

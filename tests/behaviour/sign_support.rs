@@ -1,6 +1,7 @@
 //! What the tests of signing and of registries share beyond the world itself.
 
-use helm_sigstore_kit::registry::Pushed;
+use helm_sigstore_kit::chart::Chart;
+use helm_sigstore_kit::registry::{Pushed, digest_of};
 use helm_sigstore_kit::sigstore::Service;
 use serde_json::Value;
 
@@ -45,6 +46,18 @@ pub(crate) fn attached(world: &World, pushed: &Pushed) -> Vec<Value> {
 /// What the fallback tag lists.
 pub(crate) fn listed_by_tag(world: &World, pushed: &Pushed) -> Vec<Value> {
     world.registry.fallback_referrers(&pushed.repository, &pushed.manifest_digest)
+}
+
+/// A provenance file for a chart; `comment` makes another one of it.
+pub(crate) fn provenance(chart: &Chart, comment: &str) -> String {
+    format!(
+        "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nname: {}\nversion: {}\n\n...\nfiles:\n  \
+         {}: {}\n-----BEGIN PGP SIGNATURE-----\nComment: {comment}\n\nwsBc\n-----END PGP SIGNATURE-----\n",
+        chart.name(),
+        chart.version(),
+        chart.file_name(),
+        digest_of(&chart.tgz()),
+    )
 }
 
 /// Insists that a secret is nowhere in what a command wrote.

@@ -7,7 +7,7 @@ use helm_sigstore_kit::registry::{Options as RegistryOptions, digest_of, media_t
 use helm_sigstore_kit::sigstore::{Identity, Options, RekorVersion};
 use serde_json::json;
 
-use crate::sign_support::{attached, lines, signature};
+use crate::sign_support::{attached, lines, provenance, signature};
 use crate::support::World;
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -60,7 +60,8 @@ fn the_manifest_is_the_referrer_that_cosign_writes() {
 #[test]
 fn the_statement_covers_manifest_chart_and_provenance_in_this_order() {
     let world = World::new();
-    let chart = Chart::new("web", "1.3.0+build.5").provenance("signed by somebody");
+    let chart = Chart::new("web", "1.3.0+build.5");
+    let chart = chart.clone().provenance(provenance(&chart, "x"));
     let pushed = world.push(&chart);
     world.run(&["sign", &format!("{}:1.3.0_build.5", world.repository("web"))]).exits(0);
     let hex = |digest: &str| digest.strip_prefix("sha256:").unwrap().to_owned();
