@@ -61,7 +61,7 @@ pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+@:,=".contains(c);
     // A leading dash would be taken for a flag.
     let text = if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
-    match text.chars().all(plain) {
+    match !text.is_empty() && text.chars().all(plain) {
         true => text,
         false => format!("'{}'", text.replace('\'', r"'\''")),
     }
@@ -71,6 +71,14 @@ pub(crate) fn shell_word(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::error::Class;
+
+    #[test]
+    fn a_quoted_word_is_one_word_and_runs_nothing() {
+        assert_eq!(shell_word("jane@example.com"), "jane@example.com");
+        assert_eq!(shell_word("a; rm -rf ~"), "'a; rm -rf ~'");
+        assert_eq!(shell_word("a'b"), r"'a'\''b'");
+        assert_eq!(shell_word(""), "''");
+    }
 
     #[test]
     fn tells_files_from_references() {

@@ -69,8 +69,8 @@ pub(super) struct Parsed {
 #[derive(Debug, Default)]
 pub(super) struct Given {
     ids: HashSet<String>,
-    /// Those that a command in a hint repeats, as words.
-    pub repeated: Vec<String>,
+    /// Those that a command in a hint repeats, with their values.
+    pub repeated: Vec<(String, Option<String>)>,
 }
 
 impl Given {
@@ -163,11 +163,10 @@ fn given(command: &clap::Command, matches: &ArgMatches) -> Given {
         }
         found.ids.insert(id.to_owned());
         let Some(long) = argument.get_long().filter(|_| REPEATED.contains(&id)) else { continue };
-        found.repeated.push(format!("--{long}"));
-        if argument.get_action().takes_values() {
-            let values = matches.get_raw(id).into_iter().flatten();
-            found.repeated.extend(values.map(|value| value.to_string_lossy().into_owned()));
-        }
+        let value = matches.get_raw(id).and_then(|mut values| values.next());
+        let value = value.filter(|_| argument.get_action().takes_values());
+        let value = value.map(|value| value.to_string_lossy().into_owned());
+        found.repeated.push((format!("--{long}"), value));
     }
     found
 }
@@ -340,7 +339,7 @@ mod tests {
         assert_eq!(arguments.repository, None);
         assert_eq!(arguments.chart.version.as_deref(), Some("^1"));
         assert!(given.has("bundle") && !given.has("trusted_root"));
-        assert_eq!(given.repeated, ["--bundle", "b"]);
+        assert_eq!(given.repeated, [("--bundle".to_owned(), Some("b".to_owned()))]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub(super) fn weakened(arguments: &RegistryArgs, host: Option<&str>) -> Vec<Stri
         (arguments.insecure_skip_tls_verify, "--insecure-skip-tls-verify"),
         (arguments.plain_http && !local, "--plain-http"),
     ];
-    flags.into_iter().filter_map(|(given, flag)| given.then(|| flag.to_owned())).collect()
+    flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned()).collect()
 }
 
 fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {
@@ -148,4 +148,34 @@ pub(super) fn bundle_out(target: Option<&str>, count: usize) -> Result<Option<Pa
         return Err(Error::usage("no such directory").on(format!("--bundle-out {target}")));
     }
     Ok(Some(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        registry: RegistryArgs,
+    }
+
+    #[test]
+    fn what_weakens_the_answer_of_a_registry_is_shown_and_loopback_needs_no_tls() {
+        let weakened = |words: &[&str], host: Option<&str>| {
+            let words = Words::parse_from([&["x"], words].concat());
+            weakened(&words.registry, host)
+        };
+        let both = ["--plain-http", "--insecure-skip-tls-verify"];
+        assert_eq!(
+            weakened(&both, Some("registry.example:5000")),
+            ["--insecure-skip-tls-verify", "--plain-http"]
+        );
+        for host in ["127.0.0.1:5000", "localhost:5000", "[::1]:5000"] {
+            assert_eq!(weakened(&both, Some(host)), ["--insecure-skip-tls-verify"], "{host}");
+        }
+        assert_eq!(weakened(&[], Some("registry.example")), Vec::<String>::new());
+        assert_eq!(weakened(&both, None), Vec::<String>::new());
+    }
 }

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::args::SignArgs;
 use super::drive::{Object, drive, each};
+use super::words::host_of;
 use super::{Context, Ended, setup};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
@@ -17,6 +18,9 @@ use crate::verify::Verifier;
 
 /// Referrers that are read back at most after a signature was attached.
 const MAX_REFERRERS: usize = 100_000;
+
+/// The longest answer to a question that is read.
+const MAX_ANSWER_BYTES: usize = 16;
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let objects = objects(&arguments)?;
@@ -129,7 +133,7 @@ fn announce(
         context.printer.note(&format!(
             "signing as {identity} (token from {}); the identity becomes part of the log {}",
             source.label(),
-            services.log.url.host_str().unwrap_or_default(),
+            host_of(services.log.url.as_str()),
         ));
         return Ok(());
     }
@@ -140,11 +144,16 @@ fn announce(
     let asked = Instant::now();
     let mut answer = Vec::new();
     let mut byte = [0_u8; 1];
-    while answer.len() < 16 {
+    let ended = loop {
         match context.stdin.read(&mut byte) {
-            Ok(1) if byte != *b"\n" => answer.extend_from_slice(&byte),
-            _ => break,
+            Ok(1) if byte == *b"\n" => break true,
+            Ok(1) if answer.len() < MAX_ANSWER_BYTES => answer.extend_from_slice(&byte),
+            _ => break false,
         }
+    };
+    if !ended {
+        // Nobody has ended the line of the question.
+        context.printer.note("");
     }
     context.driver.forgive(asked.elapsed());
     match answer.trim_ascii() {

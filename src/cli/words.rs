@@ -138,7 +138,7 @@ fn column_width(lines: &[Line]) -> usize {
 }
 
 /// The host of a log's URL, which is how people know it.
-fn host_of(url: &str) -> &str {
+pub(super) fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }

@@ -13,6 +13,7 @@ use super::report::{
     Format, LogReport, LookedIn, Place, SignatureReport, SignerReport, Status, SubjectReport,
 };
 use super::resolve::Resolved;
+use crate::chart::shell_word;
 use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, SignatureStore};
 use crate::verify::{
@@ -294,8 +295,7 @@ impl<'a> Findings<'a> {
         report
     }
 
-    /// The verdict. `again` is the object in a form that a command takes, and the flags that lead to the
-    /// same signatures.
+    /// The verdict. `again` is the command that finds these signatures once more, ready to be pasted.
     ///
     /// # Errors
     /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
@@ -304,7 +304,7 @@ impl<'a> Findings<'a> {
         self,
         looked_in: &mut Vec<LookedIn>,
         signatures: &mut Vec<SignatureReport>,
-        again: &[String],
+        again: &str,
     ) -> Result<(Box<Verified>, Vec<u8>)> {
         let places: Vec<_> = self
             .looked_in
@@ -382,7 +382,7 @@ fn words(signer: &Signer) -> String {
     format!("{}   issuer {}", signer.identity, signer.issuer)
 }
 
-fn no_identity(valid: &[&Signer], first: &Signer, again: &[String]) -> Error {
+fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {
     let mut error = Error::new(Class::Usage, Reason::NoIdentity, "no identity to trust was given");
     for signer in valid.iter().take(MAX_NAMED) {
         error = error.line("valid signature by", words(signer));
@@ -391,21 +391,10 @@ fn no_identity(valid: &[&Signer], first: &Signer, again: &[String]) -> Error {
         error = error.note(format!("and by {} more", valid.len() - MAX_NAMED));
     }
     error.hint(format!(
-        "helm sigstore verify {} --certificate-identity {} --certificate-oidc-issuer {}",
-        again.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
-        quoted(&first.identity),
-        quoted(&first.issuer),
+        "{again} --certificate-identity {} --certificate-oidc-issuer {}",
+        shell_word(&first.identity),
+        shell_word(&first.issuer),
     ))
-}
-
-/// A word for a POSIX shell: what stands in a certificate must not become a command when it is pasted.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+=,%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 fn fill(report: &mut SignatureReport, verified: &Verified, question: &Question<'_>) {
@@ -429,17 +418,4 @@ fn fill(report: &mut SignatureReport, verified: &Verified, question: &Question<'
     report.subject = kind
         .zip(digest)
         .map(|(kind, digest)| SubjectReport { kind: kind.as_str(), digest: digest.to_string() });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_hint_can_be_pasted_without_running_what_a_certificate_says() {
-        assert_eq!(quoted("jane@example.com"), "jane@example.com");
-        assert_eq!(quoted("a; rm -rf ~"), "'a; rm -rf ~'");
-        assert_eq!(quoted("a'b"), r"'a'\''b'");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -162,9 +162,8 @@ impl SignRun {
 
     async fn by_file(&self, object: &SignObject, path: &Path) -> Result<(Resolved, Archive)> {
         let Some(prefix) = &object.repository else {
-            return Err(Error::usage("where was this file pushed?").hint(
-                "add `--repository oci://HOST/PATH`, the target that was given to `helm push`",
-            ));
+            return Err(Error::usage("nothing says where this file was pushed")
+                .hint("--repository oci://HOST/PATH"));
         };
         if object.version.is_some() || object.chart.is_some() {
             return Err(Error::usage("--version and --chart are for references")

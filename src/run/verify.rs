@@ -7,7 +7,7 @@ use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix};
+use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
@@ -63,8 +63,8 @@ pub struct VerifyRun {
     pub limits: Limits,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// Flags that a command in a hint repeats.
-    pub repeated_flags: Vec<String>,
+    /// Flags that a command in a hint repeats, with their values.
+    pub repeated_flags: Vec<(String, Option<String>)>,
 }
 
 impl VerifyRun {
@@ -233,7 +233,13 @@ impl VerifyRun {
         outcome: &mut Outcome,
         pasteable: &str,
     ) -> Result<(Box<Verified>, Vec<u8>)> {
-        let again = [&[pasteable.to_owned()], self.repeated_flags.as_slice()].concat();
+        let mut again = format!("helm sigstore verify {}", shell_word(pasteable));
+        for (flag, value) in &self.repeated_flags {
+            again.push_str(&format!(" {flag}"));
+            if let Some(value) = value {
+                again.push_str(&format!(" {}", shell_word(value)));
+            }
+        }
         findings.decide(&mut outcome.looked_in, &mut outcome.signatures, &again)
     }
 

@@ -16,6 +16,10 @@ use crate::verify::TrustRoot;
 /// The largest trust file that is read; the public ones take 7 KB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Why nothing goes on without a name.
+const NAME_ONE: &str =
+    "whom to trust has to be said: `embedded` is public-good Sigstore, else a FILE";
+
 /// Where a trusted root or a signing config is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -49,9 +53,8 @@ pub fn trusted_root(source: Option<&Source>) -> Result<TrustRoot> {
     match source {
         None => {
             Err(Error::new(Class::Undecided, Reason::TrustUnusable, "no trusted root is named")
-                .hint(
-                    "add `--trusted-root embedded` (public-good Sigstore) or `--trusted-root FILE`",
-                ))
+                .cause(NAME_ONE)
+                .hint("--trusted-root embedded"))
         }
         Some(Source::Embedded) => TrustRoot::from_json(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes()),
         Some(Source::File(path)) => {
@@ -71,14 +74,11 @@ pub fn signing_config(source: Option<&Source>) -> Result<SigningConfig> {
             .cause(cause)
     };
     match source {
-        None => Err(Error::new(
-            Class::Undecided,
-            Reason::TrustUnusable,
-            "no signing config is named",
-        )
-        .hint(
-            "add `--trusted-root embedded --signing-config embedded` (public-good Sigstore), or a FILE each",
-        )),
+        None => {
+            Err(Error::new(Class::Undecided, Reason::TrustUnusable, "no signing config is named")
+                .cause(NAME_ONE)
+                .hint("--trusted-root embedded --signing-config embedded"))
+        }
         Some(Source::Embedded) => SigningConfig::from_json(SIGSTORE_PRODUCTION_SIGNING_CONFIG)
             .map_err(|error| unusable(error.to_string())),
         Some(Source::File(path)) => {

@@ -459,16 +459,23 @@ fn admit(policy: &Policy, signer: &Signer) -> Result<()> {
     let fixed = identities.iter().find_map(|identity| {
         let subject = identity.subject.unanchored_form(&signer.identity);
         let issuer = identity.issuer.unanchored_form(&signer.issuer);
-        match (subject, issuer) {
-            (Some(form), _) => Some(("--certificate-identity-regexp", form)),
-            (None, Some(form)) => Some(("--certificate-oidc-issuer-regexp", form)),
-            (None, None) => None,
-        }
+        let quoted = |form: String| form.replace('\'', r"'\''");
+        let subject = match (subject, identity.subject.matches(&signer.identity)) {
+            (Some(form), _) => Some(format!("--certificate-identity-regexp '{}'", quoted(form))),
+            (None, true) => None,
+            (None, false) => return None,
+        };
+        let issuer = match (issuer, identity.issuer.matches(&signer.issuer)) {
+            (Some(form), _) => Some(format!("--certificate-oidc-issuer-regexp '{}'", quoted(form))),
+            (None, true) => None,
+            (None, false) => return None,
+        };
+        Some([subject, issuer].into_iter().flatten().collect::<Vec<_>>().join(" "))
     });
     Err(match fixed {
-        Some((flag, form)) => error
+        Some(flags) => error
             .note("the pattern has to match the whole text: it would match only a part of it")
-            .hint(format!("{flag} '{form}'")),
+            .hint(flags),
         None => error,
     })
 }
