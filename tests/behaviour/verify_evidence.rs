@@ -233,7 +233,7 @@ fn advisory_cve_2026_39395_a_payload_that_is_no_statement_is_refused() {
         format!(
             r#"{{"_type":"{v1}","subject":[{subject}],"predicateType":"x","predicateType":"{SIGN_PREDICATE}"}}"#
         ),
-        format!("{} x", statement(&[manifest.clone()])),
+        format!("{} x", statement(std::slice::from_ref(&manifest))),
     ] {
         let bundle = parsed(&sign_payload_as(&world, WORKFLOW, payload.as_bytes()));
         let told = is_refused(&world, &reference, &bundle, &["malformed"]);

@@ -71,11 +71,8 @@ fn leaves(value: &Value, pointer: &str, found: &mut Vec<String>) {
 fn changes(value: &Value) -> Vec<(String, Value)> {
     let mut changed: Vec<(String, Value)> = vec![
         ("null".into(), Value::Null),
-        ("empty text".into(), json!("")),
         ("an object".into(), json!({})),
         ("a list".into(), json!([])),
-        ("zero".into(), json!(0)),
-        ("true".into(), json!(true)),
     ];
     match value {
         Value::String(text) => {
