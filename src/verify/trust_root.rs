@@ -1,7 +1,8 @@
 //! Whom the cryptography may rely on: certificate authorities, logs and timestamp authorities.
 
 use der::Decode;
-use sigstore_trust_root::TrustedRoot;
+use sigstore_trust_root::{TransparencyLog, TrustedRoot};
+use sigstore_types::{KindVersion, TransparencyLogEntry};
 use x509_cert::Certificate;
 
 use crate::error::{Class, Error, Reason, Result};
@@ -38,6 +39,30 @@ impl TrustRoot {
 }
 
 impl TrustRoot {
+    /// The log that vouches for an entry: the one that it names where there is a promise (v1, whose
+    /// signature covers the name), else the one whose key signed the checkpoint.
+    pub(super) fn log_of(&self, entry: &TransparencyLogEntry) -> Option<&TransparencyLog> {
+        let logs = &self.root.tlogs;
+        let v2 = entry.kind_version == KindVersion::HashedRekordV002;
+        if !v2 && entry.inclusion_promise.is_some() {
+            return logs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id);
+        }
+        let checkpoint = entry.inclusion_proof.as_ref()?.checkpoint.checkpoint()?;
+        logs.iter().find(|log| {
+            let Ok(key) =
+                sigstore_verify::crypto::VerificationKey::from_spki(&log.public_key.raw_bytes)
+            else {
+                return false;
+            };
+            let hint = log.log_id.key_id.as_bytes().get(..4);
+            checkpoint
+                .signatures()
+                .iter()
+                .filter(|signature| hint == Some(signature.key_id.as_slice()))
+                .any(|signature| key.verify(checkpoint.signed_data(), &signature.signature).is_ok())
+        })
+    }
+
     /// Why a bundle is from another instance: the name of the authority that issued its certificate is
     /// one that no certificate of this root bears, or every log it is in has an identifier that no log
     /// of this root has. Names prove nothing; this only explains a refusal.

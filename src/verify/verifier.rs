@@ -190,6 +190,11 @@ impl Verifier {
             Err(Failure::Future { error, ahead_seconds }) => {
                 return Judgement::Undecided { error, ahead_seconds };
             }
+            // The digest is one of the statement's, so that only the entry can be over something else.
+            Err(Failure::No(error)) if error.reason == Reason::NotCovered => {
+                let what = "log entry belongs to another signature".to_owned();
+                return refused(Error { reason: Reason::BadSignature, what, ..error });
+            }
             Err(Failure::No(error)) => return refused(error),
         };
         let (named, version) = match meaning(statement, question) {
@@ -308,10 +313,14 @@ impl Verifier {
             entries.iter().filter(promised).filter_map(|entry| entry.integrated_time)
         };
         match result {
-            Ok(result) => match result.verified_timestamps().iter().max() {
-                Some(latest) if *latest > now => Err(Failure::future(*latest, now)),
-                _ => Ok(result),
-            },
+            Ok(result) => {
+                let times = result.verified_timestamps();
+                self.check_log_windows(inner, times).map_err(Failure::No)?;
+                match times.iter().max() {
+                    Some(latest) if *latest > now => Err(Failure::future(*latest, now)),
+                    _ => Ok(result),
+                }
+            }
             // The crate compares with the system's clock; what it refuses as future stays open here.
             Err(CrateError::TransparencyLog(TransparencyLogError::IntegratedTime(words))) => {
                 match entry_times().max() {
@@ -365,32 +374,34 @@ impl Verifier {
     /// What a verified entry proves about its place in a log. An index stands only under a promise
     /// (v1, whose signature covers it) or in a v2 proof; the log is the one whose key signed.
     fn log_record(&self, entry: &TransparencyLogEntry) -> Option<LogRecord> {
-        let logs = &self.trust.root.tlogs;
+        let log = self.trust.log_of(entry)?;
         let v2 = entry.kind_version == KindVersion::HashedRekordV002;
-        if !v2 && entry.inclusion_promise.is_some() {
-            let log = logs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id)?;
-            return Some(LogRecord {
-                url: log.base_url.clone(),
-                index: Some(entry.log_index.get()),
-                time: entry.integrated_time,
+        let promised = !v2 && entry.inclusion_promise.is_some();
+        Some(LogRecord {
+            url: log.base_url.clone(),
+            index: (v2 || promised).then(|| entry.log_index.get()),
+            time: entry.integrated_time.filter(|_| promised),
+        })
+    }
+
+    /// A log's key vouches for what was signed while it was in use. The crate holds a promise's own time
+    /// against the key's window; an entry without promise has none, so every verified time counts here.
+    fn check_log_windows(
+        &self,
+        bundle: &sigstore_types::Bundle,
+        times: &[Timestamp],
+    ) -> Result<()> {
+        for entry in &bundle.verification_material.tlog_entries {
+            let window = self.trust.log_of(entry).map(|log| log.public_key.valid_for);
+            let covered = window.is_some_and(|window| {
+                window.is_none_or(|window| times.iter().all(|time| window.contains(*time)))
             });
+            if !covered {
+                return Err(Error::refused(Reason::BadSignature, "log entry does not verify")
+                    .cause("the key of its log was not in use when this was signed"));
+            }
         }
-        let checkpoint = entry.inclusion_proof.as_ref()?.checkpoint.checkpoint()?;
-        let log = logs.iter().find(|log| {
-            let Ok(key) =
-                sigstore_verify::crypto::VerificationKey::from_spki(&log.public_key.raw_bytes)
-            else {
-                return false;
-            };
-            let hint = log.log_id.key_id.as_bytes().get(..4);
-            checkpoint
-                .signatures()
-                .iter()
-                .filter(|signature| hint == Some(signature.key_id.as_slice()))
-                .any(|signature| key.verify(checkpoint.signed_data(), &signature.signature).is_ok())
-        })?;
-        let index = v2.then(|| entry.log_index.get());
-        Some(LogRecord { url: log.base_url.clone(), index, time: None })
+        Ok(())
     }
 }
 

@@ -232,6 +232,60 @@ fn a_realm_on_another_host_does_not_get_the_credentials() {
 }
 
 #[test]
+fn a_realm_on_another_host_that_a_connection_without_proof_named_does_not_get_the_credentials() {
+    use helm_sigstore_kit::registry::Tls;
+    let tokens = Bearer::new("jane", PASSWORD);
+    let auth = Auth::Bearer(tokens.clone());
+    let other = Registry::start(Options { auth, tls: Some(Tls::default()), ..Options::default() });
+    let realm = Some(other.origin().replace("127.0.0.1", "localhost") + "/token");
+    let auth = Auth::Bearer(Bearer { realm, ..tokens });
+    // Its certificate would do; it is the plain http before it that proves nothing.
+    let world = with(auth.clone());
+    let (reference, _) = world.push_web();
+    let ca = world.argument("ca.pem");
+    std::fs::write(&ca, other.ca_pem().unwrap()).unwrap();
+    let login = ["--username", "jane", "--password-stdin"];
+    let mut words = vec!["sign", &reference, "--ca-file", &ca];
+    words.extend(login);
+    world.run(&words).exits(4).says("token realm").says("proves nothing");
+    // Nor does TLS that nobody checked.
+    let options = Options { auth, tls: Some(Tls::default()), ..Options::default() };
+    let mut world = World::with(options, SigstoreOptions::default());
+    world.environment.remove("HELM_SIGSTORE_PLAIN_HTTP");
+    world.stdin = PASSWORD.as_bytes().to_vec();
+    let (reference, _) = world.push_web();
+    let mut words = vec!["sign", &reference, "--insecure-skip-tls-verify"];
+    words.extend(login);
+    world.run(&words).exits(4).says("token realm");
+    assert_eq!(other.connections(), 0);
+    assert_nothing_public(&world);
+}
+
+#[test]
+fn a_realm_on_another_host_that_verified_tls_named_is_asked() {
+    use helm_sigstore_kit::registry::Tls;
+    let tokens = Bearer::new("jane", PASSWORD);
+    let auth = Auth::Bearer(tokens.clone());
+    let other = Registry::start(Options { auth, tls: Some(Tls::default()), ..Options::default() });
+    let realm = Some(other.origin().replace("127.0.0.1", "localhost") + "/token");
+    let auth = Auth::Bearer(Bearer { realm, ..tokens });
+    let options = Options { auth, tls: Some(Tls::default()), ..Options::default() };
+    let mut world = World::with(options, SigstoreOptions::default());
+    world.environment.remove("HELM_SIGSTORE_PLAIN_HTTP");
+    world.stdin = PASSWORD.as_bytes().to_vec();
+    let (reference, pushed) = world.push_web();
+    let ca = world.argument("ca.pem");
+    let both = world.registry.ca_pem().unwrap() + &other.ca_pem().unwrap();
+    std::fs::write(&ca, both).unwrap();
+    let login = ["--username", "jane", "--password-stdin"];
+    let mut words = vec!["sign", &reference, "--ca-file", &ca];
+    words.extend(login);
+    world.run(&words).exits(0);
+    assert_eq!(other.requests().len(), 1);
+    assert_eq!(attached(&world, &pushed).len(), 1);
+}
+
+#[test]
 fn a_realm_on_another_port_of_the_same_host_is_its_own() {
     let tokens = Bearer::new("jane", PASSWORD);
     let realm =

@@ -223,3 +223,19 @@ fn a_log_that_fails_for_one_chart_does_not_unsign_the_next() {
     assert_eq!(attached(&world, &pushed).len(), 1);
     assert_eq!(listed_by_tag(&world, &pushed).len(), 0);
 }
+
+#[test]
+fn the_words_say_how_far_a_run_has_come() {
+    let world = World::new();
+    let (reference, _) = world.push_web();
+    let upload = RegistryFault::new("/blobs/uploads/", Action::status(403)).method("POST");
+    world.registry.fault(upload);
+    world.run(&["sign", &reference]).exits(4).says("nothing was signed; retry");
+    world.registry.clear_faults();
+    world.sigstore.set_fault(Fault::Status(Service::RekorV1, 400));
+    world.run(&["sign", &reference]).exits(4).says("nothing was attached; retry");
+    world.sigstore.clear_faults();
+    let manifest = RegistryFault::new("/manifests/sha256:", Action::status(403)).method("PUT");
+    world.registry.fault(manifest);
+    world.run(&["sign", &reference]).exits(4).says("signed and logged, but perhaps not attached");
+}

@@ -56,6 +56,7 @@ pub(crate) struct World {
     directory: tempfile::TempDir,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) stdin: Vec<u8>,
+    pub(crate) clock: fn() -> jiff::Timestamp,
 }
 
 impl World {
@@ -83,7 +84,9 @@ impl World {
             ("SIGSTORE_ID_TOKEN", sigstore.token(&Identity::github(WORKFLOW))),
         ]
         .map(|(name, value)| (name.to_owned(), value));
-        Self { registry, sigstore, directory, environment: environment.into(), stdin: Vec::new() }
+        let environment = environment.into();
+        let clock = jiff::Timestamp::now;
+        Self { registry, sigstore, directory, environment, stdin: Vec::new(), clock }
     }
 
     /// A path in the test's own directory.
@@ -146,7 +149,7 @@ impl World {
             stdin_is_terminal: false,
             stdout_is_terminal: false,
             stderr_is_terminal: false,
-            clock: jiff::Timestamp::now,
+            clock: self.clock,
         });
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ended { code, stdout: text(stdout), stderr: text(stderr) }
