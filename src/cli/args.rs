@@ -1,7 +1,7 @@
 //! The command line, as data. Parsing looks at nothing but the arguments.
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
 #[derive(Debug, Parser)]
@@ -21,9 +21,37 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Key(KeyArgs),
     Sign(Box<SignArgs>),
     Verify(Box<VerifyArgs>),
     Version(VersionArgs),
+}
+
+/// Make keys to sign with instead of an identity.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct KeyArgs {
+    #[command(subcommand)]
+    pub command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    Generate(GenerateArgs),
+}
+
+/// Make a P-256 key: NAME.key, encrypted as cosign does it, and NAME.pub.
+///
+/// The password is COSIGN_PASSWORD, or asked for.
+#[derive(Debug, Args)]
+pub(super) struct GenerateArgs {
+    /// Name of both files, without its ending
+    #[arg(long, value_name = "NAME", default_value = "cosign", value_parser = NonEmptyStringValueParser::new())]
+    pub output_key_prefix: String,
+
+    /// Replace a key that exists
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Sign charts: one signature covers the manifest, the chart layer and the provenance layer.
@@ -40,6 +68,14 @@ pub(super) struct SignArgs {
     /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then GitHub Actions
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
+
+    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
+    #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// Whether a signature by --key is written to the transparency log
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub tlog_upload: bool,
 
     /// Services to sign with: a signing config, or `embedded` for public-good Sigstore
     #[arg(long, value_name = "FILE|embedded", value_parser = NonEmptyStringValueParser::new())]
@@ -91,6 +127,20 @@ pub(super) struct VerifyArgs {
     /// The same as a regular expression over the whole issuer
     #[arg(long, value_name = "PATTERN", group = "issuer", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_oidc_issuer_regexp: Option<String>,
+
+    /// Public key that must have signed, instead of an identity (PEM: P-256, P-384, Ed25519 or RSA)
+    #[arg(
+        long,
+        value_name = "FILE|env://NAME",
+        conflicts_with_all = ["certificate_identity", "certificate_identity_regexp",
+            "certificate_oidc_issuer", "certificate_oidc_issuer_regexp"],
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub key: Option<String>,
+
+    /// Accept a signature by --key without looking for its log entry; shown in the report
+    #[arg(long, requires = "key")]
+    pub insecure_ignore_tlog: bool,
 
     /// Bundle to verify with, instead of what the registry holds or what lies beside the file
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]

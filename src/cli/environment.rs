@@ -14,13 +14,18 @@ use crate::error::{Error, Result};
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Keeps the variables that are not empty.
+    /// Keeps the variables.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(variables.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+        Self(variables.into_iter().collect())
     }
 
     /// The value of `name`, if it is set and not empty.
     pub fn value(&self, name: &str) -> Option<&str> {
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name`, if it is set, empty or not: a password may be empty.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 

@@ -4,6 +4,7 @@ mod args;
 mod drive;
 mod environment;
 mod forwarded;
+mod key;
 mod parse;
 mod print;
 mod setup;
@@ -208,6 +209,7 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
     };
     context.given = given;
     match cli.command {
+        Command::Key(arguments) => key::run(arguments.command, context),
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             sign::run(*arguments, context)
@@ -218,4 +220,28 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
         }
         Command::Version(arguments) => Ok(version::answer(json, arguments.short, &context.tool)),
     }
+}
+
+/// The longest answer to a question that is read.
+const MAX_ANSWER_BYTES: usize = 16;
+
+/// Asks a person and answers whether they said yes; the time they take is not counted.
+fn confirm(context: &mut Context<'_, '_>, question: &str) -> bool {
+    context.printer.prompt(question);
+    let asked = std::time::Instant::now();
+    let mut answer = Vec::new();
+    let mut byte = [0_u8; 1];
+    let ended = loop {
+        match context.stdin.read(&mut byte) {
+            Ok(1) if byte == *b"\n" => break true,
+            Ok(1) if answer.len() < MAX_ANSWER_BYTES => answer.extend_from_slice(&byte),
+            _ => break false,
+        }
+    };
+    if !ended {
+        // Nobody has ended the line of the question.
+        context.printer.note("");
+    }
+    context.driver.forgive(asked.elapsed());
+    matches!(answer.trim_ascii(), b"y" | b"Y" | b"yes" | b"Yes")
 }

@@ -23,9 +23,17 @@ const ROOT_EXAMPLE: &str = "PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 -
 /// The same of each command.
 const EXAMPLES: &[(&str, &str)] = &[
     (
+        "key",
+        "PROGRAM key generate --output-key-prefix release
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key release.key --tlog-upload=false
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key release.pub --insecure-ignore-tlog",
+    ),
+    (
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts \\
+      --trusted-root embedded --signing-config embedded
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key \\
       --trusted-root embedded --signing-config embedded",
     ),
     (
@@ -35,7 +43,8 @@ const EXAMPLES: &[(&str, &str)] = &[
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   $ PROGRAM verify web-1.4.2.tgz --bundle web.sigstore.json --offline --trusted-root embedded \\
       --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
-      --certificate-oidc-issuer https://token.actions.githubusercontent.com",
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub --trusted-root embedded",
     ),
     ("version", "PROGRAM version -o json"),
 ];
@@ -120,14 +129,14 @@ pub(super) fn parse(
         .try_get_matches_from(words(&[]))
         .map_err(|error| wrong(&error, &[]))?;
     definition.build();
-    let (given, flags) = match matches.subcommand() {
-        Some((name, of)) => match definition.find_subcommand(name) {
-            Some(command) => {
-                (given(command, of), environment.flags(command, of).map_err(Unparsed::Wrong)?)
-            }
-            None => Default::default(),
-        },
-        None => Default::default(),
+    let (mut command, mut of) = (&definition, &matches);
+    while let Some((name, below)) = of.subcommand() {
+        let Some(found) = command.find_subcommand(name) else { break };
+        (command, of) = (found, below);
+    }
+    let (given, flags) = match std::ptr::eq(of, &matches) {
+        true => Default::default(),
+        false => (given(command, of), environment.flags(command, of).map_err(Unparsed::Wrong)?),
     };
     definition
         .try_get_matches_from(words(&flags))
@@ -149,7 +158,14 @@ fn definition(program: &str, terminal: bool) -> clap::Command {
         .bin_name(program)
         .help_template(template(ROOT_EXAMPLE));
     for (name, example) in EXAMPLES {
-        command = command.mut_subcommand(name, |sub| sub.help_template(template(example)));
+        command = command.mut_subcommand(name, |sub| {
+            let below: Vec<_> =
+                sub.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+            let sub = sub.help_template(template(example));
+            below.iter().fold(sub, |sub, name| {
+                sub.mut_subcommand(name, |below| below.help_template(template(example)))
+            })
+        });
     }
     if terminal { command } else { command.term_width(WIDTH) }
 }
@@ -375,7 +391,7 @@ mod tests {
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for name in ["sign", "verify", "version"] {
+        for name in ["key", "sign", "verify", "version"] {
             let command = definition.find_subcommand(name).unwrap();
             let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
             for long in takes.filter_map(clap::Arg::get_long) {
@@ -456,7 +472,7 @@ mod tests {
     fn every_help_begins_with_an_example_that_works() {
         for (program, plugin) in [("helm-sigstore", ""), ("helm sigstore", "sigstore")] {
             let environment = environment(&[("HELM_PLUGIN_NAME", plugin)]);
-            for command in ["", "sign", "verify", "version"] {
+            for command in ["", "key", "key generate", "sign", "verify", "version"] {
                 for text in [format!("{command} --help"), format!("help {command}")] {
                     let Err(Unparsed::Help(help)) = parse(&words(&text), &environment, false)
                     else {

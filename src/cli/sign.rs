@@ -1,26 +1,21 @@
 //! `sign`.
 
-use std::time::Instant;
-
 use zeroize::Zeroizing;
 
 use super::args::SignArgs;
 use super::drive::{Object, drive, each};
 use super::words::host_of;
-use super::{Context, Ended, setup};
+use super::{Context, Ended, confirm, key, setup};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::run::{Aftermath, Report, SignObject, SignRun, TrustReport};
-use crate::sign::{Offered, Services, Signer, Token, TokenSource};
+use crate::sign::{KeyServices, Offered, PrivateKey, Services, Signer, Token, TokenSource};
 use crate::trust;
 use crate::verify::Verifier;
 
 /// Referrers that are read back at most after a signature was attached.
 const MAX_REFERRERS: usize = 100_000;
-
-/// The longest answer to a question that is read.
-const MAX_ANSWER_BYTES: usize = 16;
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let objects = objects(&arguments)?;
@@ -35,28 +30,54 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             "a signature is verified before it is attached, with the root of its instance",
         ));
     }
-    let config = trust::signing_config(config.as_ref())?;
-    let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
-    let services = Services::select(&config, arguments.rekor_version, context.world.now())?;
-    let source = token_source(&arguments, context)?;
+    if !arguments.tlog_upload && arguments.key.is_none() {
+        return Err(Error::usage("an identity is signed for in the log")
+            .on("--tlog-upload=false")
+            .cause("its certificate lasts for minutes, and the log proves when it signed"));
+    }
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
-    let client = net::Client::new(net::Options::default())?;
-
     let timeout = arguments.common.timeout;
-    context.world.enter(format!("getting an identity token from {}", source.label()));
-    let token = drive(context, timeout, source.resolve(&client))??;
-    token
-        .check(context.world.now(), crate::sign::AUDIENCE)
-        .map_err(|error| error.on(source.label()))?;
-    announce(&services, &source, &token, arguments.yes, context)?;
+    let (signer, verifier) = match &arguments.key {
+        Some(named) => {
+            let key = key::private(named, context)?;
+            let (verifier, services) = if arguments.tlog_upload || root.is_some() {
+                let config = trust::signing_config(config.as_ref())?;
+                let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
+                let now = context.world.now();
+                let (version, logged) = (arguments.rekor_version, arguments.tlog_upload);
+                (verifier, KeyServices::select(&config, version, logged, now)?)
+            } else {
+                (Verifier::without_trust(), KeyServices::default())
+            };
+            announce_key(&services, &key, context);
+            let client = net::Client::new(net::Options::default())?;
+            (Signer::with_key(client, services, key), verifier)
+        }
+        None => {
+            let config = trust::signing_config(config.as_ref())?;
+            let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
+            let now = context.world.now();
+            let services = Services::select(&config, arguments.rekor_version, now)?;
+            let source = token_source(&arguments, context)?;
+            let client = net::Client::new(net::Options::default())?;
+            let label = source.label();
+            context.world.enter(format!("getting an identity token from {label}"));
+            let token = drive(context, timeout, source.resolve(&client))??;
+            token
+                .check(context.world.now(), crate::sign::AUDIENCE)
+                .map_err(|error| error.on(source.label()))?;
+            announce(&services, &source, &token, arguments.yes, context)?;
+            (Signer::new(client, services, source, token), verifier)
+        }
+    };
 
     let run = SignRun {
         world: context.world.clone(),
         registry,
-        signer: Signer::new(client, services, source, token),
+        signer,
         verifier,
         trust: TrustReport {
-            source: root.map(|source| source.words()).unwrap_or_default(),
+            source: root.map_or_else(|| "none".to_owned(), |source| source.words()),
             age: None,
             expires: None,
         },
@@ -120,6 +141,18 @@ fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<T
     Ok(source)
 }
 
+/// A key has no name, so nobody is asked; what becomes public is said.
+fn announce_key(services: &KeyServices, key: &PrivateKey, context: &mut Context<'_, '_>) {
+    let id = key.public().id();
+    context.printer.note(&match &services.log {
+        Some(log) => {
+            let log = host_of(log.url.as_str());
+            format!("signing with key {id}; the public key becomes part of the log {log}")
+        }
+        None => format!("signing with key {id}; nothing is logged"),
+    });
+}
+
 /// The identity goes into a public log for ever: a person is asked once, a pipeline gets one line.
 fn announce(
     services: &Services,
@@ -137,27 +170,12 @@ fn announce(
         ));
         return Ok(());
     }
-    context.printer.prompt(&format!(
+    let question = format!(
         "Signing as {identity} (token from {}) publishes this identity in a public log, for ever. Go on? [y/N] ",
         source.label()
-    ));
-    let asked = Instant::now();
-    let mut answer = Vec::new();
-    let mut byte = [0_u8; 1];
-    let ended = loop {
-        match context.stdin.read(&mut byte) {
-            Ok(1) if byte == *b"\n" => break true,
-            Ok(1) if answer.len() < MAX_ANSWER_BYTES => answer.extend_from_slice(&byte),
-            _ => break false,
-        }
-    };
-    if !ended {
-        // Nobody has ended the line of the question.
-        context.printer.note("");
-    }
-    context.driver.forgive(asked.elapsed());
-    match answer.trim_ascii() {
-        b"y" | b"Y" | b"yes" | b"Yes" => Ok(()),
-        _ => Err(Error::usage("not signed").cause("the question was not answered with yes")),
+    );
+    match confirm(context, &question) {
+        true => Ok(()),
+        false => Err(Error::usage("not signed").cause("the question was not answered with yes")),
     }
 }

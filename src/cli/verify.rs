@@ -4,19 +4,29 @@ use std::path::PathBuf;
 
 use super::args::{MatchArg, VerifyArgs};
 use super::drive::{Object, each};
-use super::{Context, Ended, setup};
+use super::{Context, Ended, key, setup};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{Limits, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
 use crate::trust;
-use crate::verify::{Identity, Match, Matcher, Policy, Verifier};
+use crate::verify::{Identity, LogCheck, Match, Matcher, Policy, TrustedKey, Verifier};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
 /// known to its end before its newest entries are.
 const MAX_REFERRERS: usize = 100_000;
 
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let policy = policy(&arguments)?;
+    let policy = match (policy(&arguments)?, &arguments.key) {
+        (policy, None) => policy,
+        (Policy::Unstated, Some(named)) => {
+            let log = match arguments.insecure_ignore_tlog {
+                true => LogCheck::Ignored,
+                false => LogCheck::Required,
+            };
+            Policy::Key(Box::new(TrustedKey { key: key::public(named, context)?, log }))
+        }
+        (_, Some(_)) => return Err(Error::usage("a key and an identity were given").on("--key")),
+    };
     let source = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let objects = objects(&arguments)?;
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
@@ -24,7 +34,13 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
-        verifier: Verifier::new(trust::trusted_root(source.as_ref())?),
+        verifier: match (&policy, &source) {
+            // Without log there is nothing that a root would say.
+            (Policy::Key(trusted), None) if trusted.log == LogCheck::Ignored => {
+                Verifier::without_trust()
+            }
+            _ => Verifier::new(trust::trusted_root(source.as_ref())?),
+        },
         policy,
         matching: match arguments.matching {
             MatchArg::Manifest => Match::Manifest,
@@ -36,7 +52,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             time: arguments.max_candidate_time,
         },
         trust: TrustReport {
-            source: source.map(|source| source.words()).unwrap_or_default(),
+            source: source.map_or_else(|| "none".to_owned(), |source| source.words()),
             age: None,
             expires: None,
         },
@@ -73,8 +89,12 @@ fn objects(arguments: &VerifyArgs) -> Result<Vec<Object<VerifyObject>>> {
             (_, VerifySource::Repository(prefix)) => Some(prefix.host.as_str()),
             _ => None,
         };
+        let mut weakened = setup::weakened(&arguments.registry, host);
+        if arguments.insecure_ignore_tlog {
+            weakened.push("--insecure-ignore-tlog".to_owned());
+        }
         Ok(VerifyObject {
-            weakened: setup::weakened(&arguments.registry, host),
+            weakened,
             argument,
             version: arguments.chart.version.clone(),
             chart: chart.clone(),

@@ -53,8 +53,13 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     }
     if let Some(signature) = outcome.signatures.iter().find(|s| s.status == Status::Accepted) {
         if let Some(signer) = &signature.signer {
-            line("Signed by", &signer.identity);
-            line("Issued by", &signer.issuer);
+            match (&signer.key_id, &signer.identity, &signer.issuer) {
+                (Some(id), _, _) => line("Signed by", &format!("key {id}")),
+                (None, identity, issuer) => {
+                    line("Signed by", identity.as_deref().unwrap_or_default());
+                    line("Issued by", issuer.as_deref().unwrap_or_default());
+                }
+            }
         }
         if let Some(log) = &signature.log {
             let mut words = host_of(&log.url).to_owned();
@@ -66,6 +71,12 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
             }
             line("Logged in", &words);
             if let (None, Some(time)) = (log.time, signature.timestamp) {
+                line("Timestamp", &time.to_string());
+            }
+        } else {
+            let signed = outcome.verdict == Verdict::Signed;
+            line("Logged in", if signed { "no log" } else { "not checked" });
+            if let Some(time) = signature.timestamp {
                 line("Timestamp", &time.to_string());
             }
         }

@@ -339,12 +339,16 @@ impl<'a> Findings<'a> {
             });
         }
         let count = valid.len();
-        let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| words(signer));
+        let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| signer.words());
         let others: Vec<_> = others.collect();
         let candidates = self.refused.len();
         // The first of equals, as the lines for the other signers leave out the first.
-        let best = self.refused.into_iter().rev().map(|(error, _)| error).max_by_key(usefulness);
-        if let Some(mut error) = best {
+        let best = self
+            .refused
+            .into_iter()
+            .rev()
+            .max_by_key(|(error, signer)| (usefulness(error), signer.is_some()));
+        if let Some((mut error, _)) = best {
             if error.reason == Reason::WrongSigner {
                 for line in &mut error.lines {
                     if line.label == "found" {
@@ -378,17 +382,16 @@ fn usefulness(error: &Error) -> u8 {
     }
 }
 
-fn words(signer: &Signer) -> String {
-    format!("{}   issuer {}", signer.identity, signer.issuer)
-}
-
 fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {
     let mut error = Error::new(Class::Usage, Reason::NoIdentity, "no identity to trust was given");
     for signer in valid.iter().take(MAX_NAMED) {
-        error = error.line("valid signature by", words(signer));
+        error = error.line("valid signature by", signer.words());
     }
     if valid.len() > MAX_NAMED {
         error = error.note(format!("and by {} more", valid.len() - MAX_NAMED));
+    }
+    if first.key_id.is_some() {
+        return error.hint(format!("{again} --key cosign.pub"));
     }
     error.hint(format!(
         "{again} --certificate-identity {} --certificate-oidc-issuer {}",

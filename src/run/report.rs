@@ -325,10 +325,10 @@ pub struct SubjectReport {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SignerReport {
-    /// Subject alternative name.
-    pub identity: String,
-    /// OIDC issuer.
-    pub issuer: String,
+    /// Subject alternative name; none for a key.
+    pub identity: Option<String>,
+    /// OIDC issuer; none for a key.
+    pub issuer: Option<String>,
     /// SHA-256 of the key, for keys.
     pub key_id: Option<String>,
     /// Source repository.
@@ -346,8 +346,8 @@ pub struct SignerReport {
 impl From<&Signer> for SignerReport {
     fn from(signer: &Signer) -> Self {
         Self {
-            identity: signer.identity.clone(),
-            issuer: signer.issuer.clone(),
+            identity: signer.key_id.is_none().then(|| signer.identity.clone()),
+            issuer: signer.key_id.is_none().then(|| signer.issuer.clone()),
             key_id: signer.key_id.clone(),
             source_repository: signer.source_repository.clone(),
             source_ref: signer.source_ref.clone(),

@@ -14,7 +14,7 @@ use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
-use crate::sign::{Content, Signer};
+use crate::sign::{Content, KeyCheck, Signer};
 use crate::store::{Through, attach, prove_write_access, write_bundle};
 use crate::verify::{
     COSIGN_SIGN_PREDICATE, Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier,
@@ -61,6 +61,7 @@ impl Aftermath {
     const BEFORE: &'static str = "nothing was signed";
     const SIGNING: &'static str = "nothing was attached";
     const ATTACHING: &'static str = "signed and logged, but perhaps not attached";
+    const ATTACHING_UNLOGGED: &'static str = "signed, but perhaps not attached";
 }
 
 impl Default for Aftermath {
@@ -124,7 +125,13 @@ impl SignRun {
         self.aftermath.0.set(Aftermath::SIGNING);
         let payload = statement.to_bytes()?;
         let content = Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
-        let signed = self.signer.sign(content, &self.verifier).await?;
+        let signed = match &self.signer.key() {
+            Some(key) => {
+                let check = KeyCheck { verifier: &self.verifier, key };
+                self.signer.sign(content, &check).await?
+            }
+            None => self.signer.sign(content, &self.verifier).await?,
+        };
 
         // Written before it is attached: what is public cannot be made again, only attached again.
         if let Some(target) = &object.bundle_out {
@@ -132,7 +139,10 @@ impl SignRun {
             let path = write_bundle(target, &name, &signed.json)?;
             outcome.bundle_file = Some(path.display().to_string());
         }
-        self.aftermath.0.set(Aftermath::ATTACHING);
+        self.aftermath.0.set(match signed.verified.log() {
+            Some(_) => Aftermath::ATTACHING,
+            None => Aftermath::ATTACHING_UNLOGGED,
+        });
         self.world.enter("attaching the signature");
         let (through, digest) =
             attach(&resolved.repository, &resolved.manifest, &signed.json, self.world.now())

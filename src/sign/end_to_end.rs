@@ -65,8 +65,11 @@ async fn signs_for_every_kind_of_identity_with_one_request_each() {
     ] {
         kit.reset_requests();
         let signed = sign(&kit, &identity).await.unwrap();
-        assert_eq!(signed.certificate.identity(), Some(name.as_str()));
-        assert_eq!(signed.certificate.issuer(), Some(kit.issuer_url(kind).as_str()));
+        assert_eq!(signed.certificate.as_ref().unwrap().identity(), Some(name.as_str()));
+        assert_eq!(
+            signed.certificate.as_ref().unwrap().issuer(),
+            Some(kit.issuer_url(kind).as_str())
+        );
         for service in [Service::Fulcio, Service::Tsa, Service::RekorV1] {
             assert_eq!(kit.request_count(service), 1);
         }

@@ -1,4 +1,4 @@
-//! From a statement to a Sigstore bundle, keyless.
+//! From a statement to a Sigstore bundle, keyless or with a key.
 //!
 //! [`TokenSource`] finds the OIDC token, [`Services`] says where to go, and one [`Signer`] a run does
 //! the work in the order of what can be taken back: certificate, its checks, signature, timestamp, a
@@ -10,6 +10,7 @@
 mod end_to_end;
 mod fulcio;
 mod identity;
+mod key;
 mod rekor;
 mod service;
 mod services;
@@ -21,6 +22,7 @@ mod token;
 
 pub use fulcio::Certificate;
 pub use identity::{Offered, TokenSource};
-pub use services::{Log, RekorVersion, Services};
-pub use signer::{Content, OwnBundleCheck, Signed, Signer};
+pub use key::{MAX_KEY_BYTES, NewKey, PrivateKey};
+pub use services::{KeyServices, Log, RekorVersion, Services};
+pub use signer::{Content, KeyCheck, OwnBundleCheck, Signed, Signer};
 pub use token::{AUDIENCE, ExpectedIdentity, ExpectedName, Token};

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use sigstore_rekor::{
@@ -19,14 +21,22 @@ use super::service::{self, Answer, Call, Service};
 use super::services::{Log, RekorVersion};
 use crate::error::Result;
 use crate::net::Origin;
+use crate::verify::PublicKey;
 
 /// The longest answer that is read, in bytes; real ones take 5 KiB.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// What is to be logged.
 pub(super) struct Record<'a> {
-    pub(super) certificate: &'a DerCertificate,
+    pub(super) signer: SignedWith<'a>,
     pub(super) signed: Signed<'a>,
+}
+
+/// What the log is to verify a signature with.
+#[derive(Clone, Copy)]
+pub(super) enum SignedWith<'a> {
+    Certificate(&'a DerCertificate),
+    Key(&'a PublicKey),
 }
 
 /// A signature with what it is over.
@@ -150,24 +160,55 @@ impl Record<'_> {
     }
 
     fn body_v1(&self) -> Result<Vec<u8>, String> {
-        match self.signed {
-            Signed::Envelope(envelope) => DsseEntry::new(envelope, self.certificate)
-                .map_err(|error| error.to_string())
-                .and_then(|entry| json(&entry)),
-            Signed::Message { digest, signature } => {
-                json(&HashedRekord::new(&digest, signature, self.certificate))
+        match (self.signed, self.signer) {
+            (Signed::Envelope(envelope), SignedWith::Certificate(certificate)) => {
+                DsseEntry::new(envelope, certificate)
+                    .map_err(|error| error.to_string())
+                    .and_then(|entry| json(&entry))
+            }
+            (Signed::Message { digest, signature }, SignedWith::Certificate(certificate)) => {
+                json(&HashedRekord::new(&digest, signature, certificate))
+            }
+            // The crate makes requests with certificates only.
+            (Signed::Envelope(envelope), SignedWith::Key(key)) => {
+                let envelope = serde_json::to_string(envelope).map_err(|e| e.to_string())?;
+                json(&serde_json::json!({
+                    "apiVersion": "0.0.1",
+                    "kind": "dsse",
+                    "spec": {"proposedContent": {
+                        "envelope": envelope,
+                        "verifiers": [BASE64.encode(key.to_pem())],
+                    }},
+                }))
+            }
+            (Signed::Message { digest, signature }, SignedWith::Key(key)) => {
+                json(&serde_json::json!({
+                    "apiVersion": "0.0.1",
+                    "kind": "hashedrekord",
+                    "spec": {
+                        "data": {"hash": {"algorithm": "sha256", "value": digest.to_hex()}},
+                        "signature": {
+                            "content": signature,
+                            "publicKey": {"content": BASE64.encode(key.to_pem())},
+                        },
+                    },
+                }))
             }
         }
     }
 
     /// Rekor v2 knows one kind of entry, whatever was signed.
     fn body_v2(&self) -> Result<Vec<u8>, String> {
-        json(&HashedRekordV2::new_with_certificate(
-            &self.digest(),
-            self.signature(),
-            self.certificate,
-            RekorV2KeyDetails::PkixEcdsaP256Sha256,
-        ))
+        let (digest, signature) = (self.digest(), self.signature());
+        let details = RekorV2KeyDetails::PkixEcdsaP256Sha256;
+        json(&match self.signer {
+            SignedWith::Certificate(certificate) => {
+                HashedRekordV2::new_with_certificate(&digest, signature, certificate, details)
+            }
+            SignedWith::Key(key) => {
+                HashedRekordV2::new_with_public_key(&digest, signature, key.der(), details)
+            }
+        })
     }
 
     /// The entry in an answer of Rekor v1: a map from its UUID, with this one entry.
@@ -234,17 +275,14 @@ impl Record<'_> {
                 body.spec.payload_hash.algorithm == HashAlgorithm::Sha2256
                     && body.spec.payload_hash.value == payload
                     && logged.signature == *self.signature()
-                    && logged.parse_certificate().is_ok_and(|logged| logged == *self.certificate)
+                    && self.is_signer(logged.verifier.as_bytes())
             }
             (RekorEntryBody::HashedRekordV001(body), Signed::Message { .. }) => {
                 let (data, logged) = (&body.spec.data, &body.spec.signature);
                 data.hash.algorithm == HashAlgorithm::Sha2256
                     && data.hash.value.as_str() == digest.to_hex()
                     && logged.content == *self.signature()
-                    && logged
-                        .public_key
-                        .parse_certificate()
-                        .is_ok_and(|logged| logged == *self.certificate)
+                    && self.is_signer(logged.public_key.content.as_bytes())
             }
             (RekorEntryBody::HashedRekordV002(body), _) => {
                 let body = &body.spec.hashed_rekord_v002;
@@ -252,13 +290,26 @@ impl Record<'_> {
                 body.data.algorithm == HashAlgorithm::Sha2256
                     && body.data.digest.as_bytes() == digest.as_bytes()
                     && body.signature.content == *self.signature()
-                    && verifier.public_key.is_none()
-                    && verifier
-                        .x509_certificate
-                        .as_ref()
-                        .is_some_and(|logged| logged.raw_bytes == *self.certificate)
+                    && match (self.signer, &verifier.x509_certificate, &verifier.public_key) {
+                        (SignedWith::Certificate(ours), Some(logged), None) => {
+                            logged.raw_bytes == *ours
+                        }
+                        (SignedWith::Key(ours), None, Some(logged)) => {
+                            logged.raw_bytes == *ours.der()
+                        }
+                        _ => false,
+                    }
             }
             _ => false,
+        }
+    }
+
+    /// Whether this PEM is the certificate, or the key, that was sent.
+    fn is_signer(&self, pem: &[u8]) -> bool {
+        match self.signer {
+            SignedWith::Certificate(ours) => std::str::from_utf8(pem)
+                .is_ok_and(|pem| DerCertificate::from_pem(pem).is_ok_and(|logged| logged == *ours)),
+            SignedWith::Key(ours) => PublicKey::from_pem(pem).is_ok_and(|logged| logged == *ours),
         }
     }
 }

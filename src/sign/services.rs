@@ -73,55 +73,16 @@ impl Services {
         rekor_version: Option<u32>,
         now: Timestamp,
     ) -> Result<Self> {
-        let unusable = |why: String| Error::usage("signing config cannot be used").cause(why);
-        let valid = |endpoints: &[ServiceEndpoint]| -> Vec<ServiceEndpoint> {
-            endpoints.iter().filter(|endpoint| endpoint.valid_for.contains(now)).cloned().collect()
-        };
-
-        let mut authorities = valid(&config.ca_urls);
+        let mut authorities = valid_at(&config.ca_urls, now);
         authorities.retain(|authority| authority.major_api_version == 1);
         let Some(authority) = authorities.first() else {
             return Err(unusable("it names no certificate authority that is valid now".to_owned()));
         };
 
-        let mut logs = valid(&config.rekor_tlog_urls);
-        logs.retain(|log| {
-            RekorVersion::from_major(log.major_api_version).is_some()
-                && rekor_version.is_none_or(|wanted| wanted == log.major_api_version)
-        });
-        // Stable, so that the order of the config decides between logs of the same generation.
-        logs.sort_by_key(|log| log.major_api_version);
-        let Some(log) =
-            one(&logs, &config.rekor_tlog_config, "transparency logs").map_err(unusable)?
-        else {
-            return Err(unusable(match rekor_version {
-                Some(version) => format!("it names no Rekor v{version} log that is valid now"),
-                None => "it names no transparency log that is valid now".to_owned(),
-            }));
-        };
-        let version = RekorVersion::from_major(log.major_api_version)
-            .ok_or_else(|| unusable(format!("Rekor v{} is unknown", log.major_api_version)))?;
-
-        let mut stampers = valid(&config.tsa_urls);
-        stampers.retain(|stamper| stamper.major_api_version == 1);
-        let stamper =
-            one(&stampers, &config.tsa_config, "timestamp authorities").map_err(unusable)?;
-        if version == RekorVersion::V2 && stamper.is_none() {
-            return Err(unusable(
-                "its log is Rekor v2, which keeps no time, and it names no timestamp authority \
-                 that is valid now"
-                    .to_owned(),
-            ));
-        }
-
-        Ok(Self {
-            fulcio: service::parse_url(&authority.url).map_err(unusable)?,
-            log: Log { url: service::parse_url(&log.url).map_err(unusable)?, version },
-            timestamp: stamper
-                .map(|stamper| service::parse_url(&stamper.url))
-                .transpose()
-                .map_err(unusable)?,
-        })
+        let log = select_log(config, rekor_version, now)?;
+        let timestamp = select_timestamp(config, now)?;
+        needs_time(&log, timestamp.as_ref())?;
+        Ok(Self { fulcio: service::parse_url(&authority.url).map_err(unusable)?, log, timestamp })
     }
 
     /// Whether certificates come from the public-good instance: then the identity is published to the
@@ -129,6 +90,82 @@ impl Services {
     pub fn is_public_good(&self) -> bool {
         self.fulcio.host_str() == Some("fulcio.sigstore.dev")
     }
+}
+
+/// The services that a signature by a key uses: none has to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyServices {
+    /// The transparency log.
+    pub log: Option<Log>,
+    /// The timestamp authority.
+    pub timestamp: Option<Url>,
+}
+
+impl KeyServices {
+    /// Chooses from `config` what is valid at `now`: the timestamp authority where one is named, and the
+    /// log if the signature is to be logged.
+    ///
+    /// # Errors
+    /// As [`Services::select`], but a certificate authority is not needed.
+    pub fn select(
+        config: &SigningConfig,
+        rekor_version: Option<u32>,
+        logged: bool,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let log = if logged { Some(select_log(config, rekor_version, now)?) } else { None };
+        let timestamp = select_timestamp(config, now)?;
+        if let Some(log) = &log {
+            needs_time(log, timestamp.as_ref())?;
+        }
+        Ok(Self { log, timestamp })
+    }
+}
+
+fn unusable(why: String) -> Error {
+    Error::usage("signing config cannot be used").cause(why)
+}
+
+fn valid_at(endpoints: &[ServiceEndpoint], now: Timestamp) -> Vec<ServiceEndpoint> {
+    endpoints.iter().filter(|endpoint| endpoint.valid_for.contains(now)).cloned().collect()
+}
+
+fn select_log(config: &SigningConfig, rekor_version: Option<u32>, now: Timestamp) -> Result<Log> {
+    let mut logs = valid_at(&config.rekor_tlog_urls, now);
+    logs.retain(|log| {
+        RekorVersion::from_major(log.major_api_version).is_some()
+            && rekor_version.is_none_or(|wanted| wanted == log.major_api_version)
+    });
+    // Stable, so that the order of the config decides between logs of the same generation.
+    logs.sort_by_key(|log| log.major_api_version);
+    let Some(log) = one(&logs, &config.rekor_tlog_config, "transparency logs").map_err(unusable)?
+    else {
+        return Err(unusable(match rekor_version {
+            Some(version) => format!("it names no Rekor v{version} log that is valid now"),
+            None => "it names no transparency log that is valid now".to_owned(),
+        }));
+    };
+    let version = RekorVersion::from_major(log.major_api_version)
+        .ok_or_else(|| unusable(format!("Rekor v{} is unknown", log.major_api_version)))?;
+    Ok(Log { url: service::parse_url(&log.url).map_err(unusable)?, version })
+}
+
+fn select_timestamp(config: &SigningConfig, now: Timestamp) -> Result<Option<Url>> {
+    let mut stampers = valid_at(&config.tsa_urls, now);
+    stampers.retain(|stamper| stamper.major_api_version == 1);
+    let stamper = one(&stampers, &config.tsa_config, "timestamp authorities").map_err(unusable)?;
+    stamper.map(|stamper| service::parse_url(&stamper.url)).transpose().map_err(unusable)
+}
+
+fn needs_time(log: &Log, timestamp: Option<&Url>) -> Result<()> {
+    if log.version == RekorVersion::V2 && timestamp.is_none() {
+        return Err(unusable(
+            "its log is Rekor v2, which keeps no time, and it names no timestamp authority that is \
+             valid now"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The one service to use, or none where the config names none.

@@ -5,29 +5,36 @@ use std::time::Duration;
 
 use futures_util::lock::Mutex;
 use jiff::{SignedDuration, Timestamp};
-use sigstore_bundle::BundleV03;
+use sigstore_bundle::{BundleV03, VerificationMaterialV03};
 use sigstore_crypto::KeyPair;
+use sigstore_types::bundle::{MessageDigest, MessageSignature};
 use sigstore_types::{
-    Bundle, DerCertificate, DsseEnvelope, DsseSignature, KeyId, PayloadBytes, Sha256Hash,
-    SignatureBytes,
+    Bundle, DsseEnvelope, DsseSignature, HashAlgorithm, KeyId, PayloadBytes, Sha256Hash,
+    SignatureBytes, SignatureContent,
 };
 use tokio::time::Instant;
+use url::Url;
 
 use super::fulcio::{self, Certificate};
 use super::identity::TokenSource;
+use super::key::PrivateKey;
 use super::rekor::{self, Record};
 use super::service::Service;
-use super::services::Services;
+use super::services::{KeyServices, Services};
 use super::timestamp;
 use super::token::{AUDIENCE, Token, bad};
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
 use crate::net;
-use crate::verify::{self, Artifact, PAYLOAD_TYPE, Stage, Verified, Verifier};
+use crate::verify::{
+    self, Artifact, LogCheck, PAYLOAD_TYPE, PublicKey, Stage, TrustedKey, Verified, Verifier,
+};
 
 /// A certificate with less of its ten minutes left than this is replaced before it signs again: log and
 /// timestamp have to come while it is valid.
 const RENEW_BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
+/// How long timestamp and log may take in all where no certificate sets an end.
+const KEY_SERVICES_TIME: Duration = Duration::from_secs(600);
 /// How long a run waits, in all, for a clock that is behind those of the services.
 const MAX_WAIT: SignedDuration = SignedDuration::from_secs(60);
 
@@ -66,6 +73,30 @@ impl OwnBundleCheck for Verifier {
     }
 }
 
+/// A verifier of what a key signed.
+pub struct KeyCheck<'a> {
+    /// The verifier.
+    pub verifier: &'a Verifier,
+    /// The public half of the key, and whether it is logged.
+    pub key: &'a TrustedKey,
+}
+
+impl OwnBundleCheck for KeyCheck<'_> {
+    type Verified = Verified;
+
+    fn verify_own(
+        &self,
+        bundle: &Bundle,
+        artifact: &Digest,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Verified> {
+        let bundle = verify::Bundle::from_inner(bundle.clone())?;
+        let artifact = Artifact::Digest(*artifact);
+        self.verifier.verify_own_by_key(&bundle, artifact, self.key, stage, now)
+    }
+}
+
 /// What to sign.
 #[derive(Clone, Copy, Debug)]
 pub enum Content<'a> {
@@ -90,20 +121,33 @@ pub struct Signed<V = Verified> {
     pub bundle: Bundle,
     /// Its JSON: the bytes to attach.
     pub json: Vec<u8>,
-    /// The certificate in it.
-    pub certificate: Certificate,
+    /// The certificate in it; none where a key signed.
+    pub certificate: Option<Certificate>,
     /// What the verifier says of it.
     pub verified: V,
 }
 
-/// Makes bundles with one identity, and, as long as it lives, with one key and certificate.
+/// Makes bundles with one identity, and, as long as it lives, with one key and certificate; or with a key
+/// that somebody keeps.
 pub struct Signer {
     net: net::Client,
-    services: Services,
-    source: TokenSource,
+    services: KeyServices,
+    by: By,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
-    state: Mutex<State>,
     waited: Mutex<SignedDuration>,
+}
+
+/// Who signs.
+enum By {
+    Identity(Box<Keyless>),
+    Key(PrivateKey),
+}
+
+/// What it takes to get certificates for an identity.
+struct Keyless {
+    fulcio: Url,
+    source: TokenSource,
+    state: Mutex<State>,
 }
 
 struct State {
@@ -116,6 +160,28 @@ struct Issued {
     certificate: Certificate,
 }
 
+/// What a bundle says it was signed with.
+enum With<'a> {
+    Certificate(&'a Certificate),
+    Key(&'a PublicKey),
+}
+
+impl With<'_> {
+    fn logged(&self) -> rekor::SignedWith<'_> {
+        match self {
+            Self::Certificate(certificate) => rekor::SignedWith::Certificate(certificate.der()),
+            Self::Key(key) => rekor::SignedWith::Key(key),
+        }
+    }
+
+    fn certificate(&self) -> Option<Certificate> {
+        match self {
+            Self::Certificate(certificate) => Some((*certificate).clone()),
+            Self::Key(_) => None,
+        }
+    }
+}
+
 /// A signature and what it is over.
 enum Made {
     Envelope(DsseEnvelope),
@@ -125,30 +191,42 @@ enum Made {
 impl Signer {
     /// A signer for the identity in `token`, which came from `source`. Nothing is asked yet.
     pub fn new(net: net::Client, services: Services, source: TokenSource, token: Token) -> Self {
-        Self {
-            net,
-            services,
-            source,
-            clock: Box::new(Timestamp::now),
-            state: Mutex::new(State { token, issued: None }),
-            waited: Mutex::new(SignedDuration::ZERO),
-        }
+        let Services { fulcio, log, timestamp } = services;
+        let services = KeyServices { log: Some(log), timestamp };
+        let state = Mutex::new(State { token, issued: None });
+        Self::by(net, services, By::Identity(Box::new(Keyless { fulcio, source, state })))
     }
 
-    /// The services that it uses.
-    pub fn services(&self) -> &Services {
-        &self.services
+    /// A signer with a key that somebody keeps; without a log in `services` nothing becomes public.
+    pub fn with_key(net: net::Client, services: KeyServices, key: PrivateKey) -> Self {
+        Self::by(net, services, By::Key(key))
+    }
+
+    fn by(net: net::Client, services: KeyServices, by: By) -> Self {
+        let waited = Mutex::new(SignedDuration::ZERO);
+        Self { net, services, by, clock: Box::new(Timestamp::now), waited }
+    }
+
+    /// The key that signs, and whether what it signs is logged; none where an identity signs.
+    pub fn key(&self) -> Option<TrustedKey> {
+        let By::Key(key) = &self.by else { return None };
+        let logged = self.services.log.is_some();
+        let log = if logged { LogCheck::Required } else { LogCheck::Ignored };
+        Some(TrustedKey { key: key.public().clone(), log })
     }
 
     /// The certificate that signs now: the one of this run, or a new one where there is none or it nears
-    /// its end.
+    /// its end. None where a key signs.
     ///
     /// # Errors
     /// Usage (`bad-token`), when the token does not serve or the authority refuses it; refused, when the
     /// certificate is not for our key and identity; undecided, when the authority does not serve or the
     /// clock is behind by more than can be waited for.
-    pub async fn certificate(&self) -> Result<Certificate> {
-        Ok(self.issued().await?.certificate.clone())
+    pub async fn certificate(&self) -> Result<Option<Certificate>> {
+        Ok(match &self.by {
+            By::Identity(keyless) => Some(self.issued(keyless).await?.certificate.clone()),
+            By::Key(_) => None,
+        })
     }
 
     /// Signs, timestamps, logs and verifies.
@@ -164,13 +242,20 @@ impl Signer {
         content: Content<'_>,
         check: &C,
     ) -> Result<Signed<C::Verified>> {
-        let issued = self.issued().await?;
-        let certificate = &issued.certificate;
-        let left = certificate.not_after().duration_since(self.now());
-        let deadline = Instant::now() + Duration::try_from(left).unwrap_or_default();
+        let issued;
+        let (pair, with, lasts) = match &self.by {
+            By::Identity(keyless) => {
+                issued = self.issued(keyless).await?;
+                let left = issued.certificate.not_after().duration_since(self.now());
+                let left = Duration::try_from(left).unwrap_or_default();
+                (&issued.key, With::Certificate(&issued.certificate), left)
+            }
+            By::Key(key) => (key.pair(), With::Key(key.public()), KEY_SERVICES_TIME),
+        };
+        let deadline = Instant::now() + lasts;
 
-        let (made, artifact) = Made::sign(content, &issued.key)?;
-        let mut bundle = made.bundle(certificate.der().clone());
+        let (made, artifact) = Made::sign(content, pair)?;
+        let mut bundle = made.bundle(&with);
         if let Some(url) = &self.services.timestamp {
             let service = Service { net: &self.net, what: "cannot get a timestamp" };
             let stamp =
@@ -181,47 +266,51 @@ impl Signer {
             check.verify_own(&so_far, &artifact, Stage::BeforeLog, self.now())?;
         }
 
-        let service = Service { net: &self.net, what: "cannot log the signature" };
-        let record = Record { certificate: certificate.der(), signed: made.logged() };
-        let entry = rekor::record(&service, &self.services.log, &record, deadline).await?;
-        if let Some(time) = entry.integrated_time {
-            self.wait_until(time).await?;
+        if let Some(log) = &self.services.log {
+            let service = Service { net: &self.net, what: "cannot log the signature" };
+            let record = Record { signer: with.logged(), signed: made.logged() };
+            let entry = rekor::record(&service, log, &record, deadline).await?;
+            if let Some(time) = entry.integrated_time {
+                self.wait_until(time).await?;
+            }
+            bundle = bundle.with_tlog_entry(entry);
         }
-        let bundle = bundle.with_tlog_entry(entry).into_bundle();
+        let bundle = bundle.into_bundle();
         let verified = check.verify_own(&bundle, &artifact, Stage::Complete, self.now())?;
         let json = bundle.to_json().map_err(|error| own_fault(error.to_string()))?.into_bytes();
-        Ok(Signed { bundle, json, certificate: certificate.clone(), verified })
+        let certificate = with.certificate();
+        Ok(Signed { bundle, json, certificate, verified })
     }
 
-    async fn issued(&self) -> Result<Arc<Issued>> {
+    async fn issued(&self, keyless: &Keyless) -> Result<Arc<Issued>> {
+        let Keyless { fulcio, source, state } = keyless;
         // Held while the authority is asked, so that statements signed side by side share one answer.
-        let mut state = self.state.lock().await;
+        let mut state = state.lock().await;
         if let Some(issued) = &state.issued
             && issued.certificate.not_after().duration_since(self.now()) > RENEW_BEFORE_END
         {
             return Ok(Arc::clone(issued));
         }
         let stale = state.issued.is_some() || state.token.check(self.now(), AUDIENCE).is_err();
-        if stale && self.source.renews() {
-            let token = self.source.resolve(&self.net).await?;
+        if stale && source.renews() {
+            let token = source.resolve(&self.net).await?;
             if !token.is_of_same_identity(&state.token) {
                 return Err(bad("the identity changed during the run")
-                    .on(self.source.label())
+                    .on(source.label())
                     .expected_found(state.token.identity(), token.identity()));
             }
             state.token = token;
         }
-        let issued = Arc::new(self.issue(&state.token).await?);
+        let issued = Arc::new(self.issue(fulcio, source, &state.token).await?);
         state.issued = Some(Arc::clone(&issued));
         Ok(issued)
     }
 
-    async fn issue(&self, token: &Token) -> Result<Issued> {
-        token.check(self.now(), AUDIENCE).map_err(|error| error.on(self.source.label()))?;
+    async fn issue(&self, url: &Url, source: &TokenSource, token: &Token) -> Result<Issued> {
+        token.check(self.now(), AUDIENCE).map_err(|error| error.on(source.label()))?;
         let key = KeyPair::generate_ecdsa_p256().map_err(|error| own_fault(error.to_string()))?;
         let public = key.public_key_der().map_err(|error| own_fault(error.to_string()))?;
         let service = Service { net: &self.net, what: "cannot get a certificate" };
-        let url = &self.services.fulcio;
         let certificate = fulcio::certify(&service, url, token, &key).await?;
         certificate.check(&public, &token.expected())?;
         self.wait_until(certificate.not_before()).await?;
@@ -260,10 +349,7 @@ impl Signer {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signer")
-            .field("services", &self.services)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
+        f.debug_struct("Signer").field("services", &self.services).finish_non_exhaustive()
     }
 }
 
@@ -297,15 +383,22 @@ impl Made {
         }
     }
 
-    fn bundle(&self, certificate: DerCertificate) -> BundleV03 {
-        match self {
-            Self::Envelope(envelope) => {
-                BundleV03::with_certificate_and_dsse(certificate, envelope.clone())
-            }
+    fn bundle(&self, with: &With<'_>) -> BundleV03 {
+        let content = match self {
+            Self::Envelope(envelope) => SignatureContent::DsseEnvelope(envelope.clone()),
             Self::Message { digest, signature } => {
-                BundleV03::with_certificate_and_signature(certificate, signature.clone(), *digest)
+                let digest = MessageDigest::new(HashAlgorithm::Sha2256, (*digest).into());
+                let message = MessageSignature::new(signature.clone()).with_message_digest(digest);
+                SignatureContent::MessageSignature(message)
             }
-        }
+        };
+        let material = match with {
+            With::Certificate(certificate) => {
+                VerificationMaterialV03::Certificate(certificate.der().clone())
+            }
+            With::Key(key) => VerificationMaterialV03::PublicKey { hint: key.hint() },
+        };
+        BundleV03::new(material, content)
     }
 
     fn logged(&self) -> rekor::Signed<'_> {

@@ -7,6 +7,7 @@
 mod bundle;
 mod coverage;
 mod json;
+mod key;
 mod policy;
 mod refusal;
 mod statement;
@@ -15,6 +16,7 @@ mod verifier;
 
 pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
+pub use key::{LogCheck, PublicKey, TrustedKey};
 pub use policy::{Identity, Matcher, Policy};
 pub use statement::{
     COSIGN_SIGN_PREDICATE, PAYLOAD_TYPE, Statement, StatementSubject, SubjectKind,

@@ -2,6 +2,7 @@
 
 use regex::Regex;
 
+use super::key::TrustedKey;
 use crate::error::{Error, Result};
 
 /// How one string of a certificate is compared.
@@ -109,6 +110,8 @@ impl Identity {
 pub enum Policy {
     /// Any one of these identities; never empty.
     AnyOf(Vec<Identity>),
+    /// This key, and no identity.
+    Key(Box<TrustedKey>),
     /// The user named nobody: every valid signature is reported and none is accepted.
     Unstated,
 }

@@ -10,6 +10,7 @@ use super::bundle::Bundle;
 use super::coverage::{
     Coverage, Covered, NamedVersion, Question, VersionCheck, cover, meaning, needs_config,
 };
+use super::key::{is_by_key, other_kind};
 use super::policy::Policy;
 use super::refusal::{Failure, explain};
 use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
@@ -38,6 +39,16 @@ pub struct Signer {
     pub run_uri: Option<String>,
 }
 
+impl Signer {
+    /// Who that is, for people: the key, or the identity and its issuer.
+    pub fn words(&self) -> String {
+        match &self.key_id {
+            Some(id) => format!("key {id}"),
+            None => format!("{}   issuer {}", self.identity, self.issuer),
+        }
+    }
+}
+
 /// Where a signature is logged, as far as the log's own signature proves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogRecord {
@@ -52,7 +63,7 @@ pub struct LogRecord {
 /// Proof that one bundle was verified: only [`Verifier`] can build one.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    signer: Signer,
+    pub(super) signer: Signer,
     log: Option<LogRecord>,
     timestamp: Option<Timestamp>,
     kind: Option<SubjectKind>,
@@ -62,6 +73,19 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// A signature by `signer` of which nothing else was proved.
+    pub(super) fn by(signer: Signer) -> Self {
+        Self {
+            signer,
+            log: None,
+            timestamp: None,
+            kind: None,
+            covered: Covered::default(),
+            named: None,
+            version: VersionCheck::NotChecked,
+        }
+    }
+
     /// Who signed.
     pub fn signer(&self) -> &Signer {
         &self.signer
@@ -145,13 +169,19 @@ pub enum Stage {
 /// Judges bundles against one trusted root.
 #[derive(Debug)]
 pub struct Verifier {
-    trust: TrustRoot,
+    pub(super) trust: Option<TrustRoot>,
 }
 
 impl Verifier {
     /// A verifier that relies on `trust`.
     pub fn new(trust: TrustRoot) -> Self {
-        Self { trust }
+        Self { trust: Some(trust) }
+    }
+
+    /// A verifier without a trusted root: good for signatures by a key whose log nobody asks for, and
+    /// for nothing else.
+    pub fn without_trust() -> Self {
+        Self { trust: None }
     }
 
     /// Whether the chart's config blob has to be known before `bundle` can be judged.
@@ -185,7 +215,7 @@ impl Verifier {
             Ok(coverage) => coverage,
             Err(error) => return refused(error),
         };
-        let checked = match self.check(bundle, Artifact::Digest(digest), Stage::Complete, now) {
+        let checked = match self.authenticate(bundle, Artifact::Digest(digest), policy, now) {
             Ok(checked) => checked,
             Err(Failure::Future { error, ahead_seconds }) => {
                 return Judgement::Undecided { error, ahead_seconds };
@@ -225,25 +255,9 @@ impl Verifier {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Verified> {
-        let checked = self.check(bundle, artifact, Stage::Complete, now).map_err(Error::from)?;
+        let checked = self.authenticate(bundle, artifact, policy, now).map_err(Error::from)?;
         admit(policy, &checked.signer)?;
         Ok(checked)
-    }
-
-    /// Judges a bundle over any artifact that was signed with a key instead of a certificate.
-    ///
-    /// # Errors
-    /// Refused or undecided, as [`Verifier::verify_artifact`].
-    pub fn verify_artifact_with_key(
-        &self,
-        bundle: &Bundle,
-        artifact: Artifact<'_>,
-        key: &sigstore_types::DerPublicKey,
-        now: Timestamp,
-    ) -> Result<Verified> {
-        let policy = sigstore_verify::PublicKeyVerificationPolicy::new(key.clone());
-        let checked = self.crate_verify(bundle, artifact, &policy, now).map_err(Error::from)?;
-        Ok(self.record(bundle, &checked, Stage::Complete))
     }
 
     /// Judges a bundle that we have just made, before it is logged or before it is attached.
@@ -260,6 +274,22 @@ impl Verifier {
         self.check(bundle, artifact, stage, now).map_err(Error::from)
     }
 
+    /// The cryptography, by the kind of the bundle and, where a key is trusted, with that key.
+    fn authenticate(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Verified, Failure> {
+        match (policy, is_by_key(bundle)) {
+            (Policy::Key(trusted), true) => self.check_by_key(bundle, artifact, Some(trusted), now),
+            (_, true) => self.check_by_key(bundle, artifact, None, now),
+            (Policy::Key(_), false) if self.trust.is_none() => Err(Failure::No(other_kind(false))),
+            (_, false) => self.check(bundle, artifact, Stage::Complete, now),
+        }
+    }
+
     fn check(
         &self,
         bundle: &Bundle,
@@ -272,7 +302,7 @@ impl Verifier {
             Stage::BeforeLog => policy.skip_tlog_unsafe(),
             Stage::Complete => policy,
         };
-        let checked = self.crate_verify(bundle, artifact, &policy, now)?;
+        let checked = self.crate_verify(bundle, artifact, &policy, true, now)?;
         // The crate proves each of these under this policy; asked again, so that a change of its
         // defaults can never become a change of ours.
         let proved = checked.certificate_verified()
@@ -284,18 +314,26 @@ impl Verifier {
                 "certificate or log was not checked",
             )));
         }
-        Ok(self.record(bundle, &checked, stage))
+        Ok(self.record(bundle, &checked, stage == Stage::Complete))
     }
 
-    fn crate_verify(
+    /// Asks the crate; `logged` says whether log entries were proved by what it checked.
+    pub(super) fn crate_verify(
         &self,
         bundle: &Bundle,
         artifact: Artifact<'_>,
         policy: &dyn sigstore_verify::Policy,
+        logged: bool,
         now: Timestamp,
     ) -> Result<VerificationResult, Failure> {
         let inner = bundle.inner();
-        let verifier = &self.trust.verifier;
+        let Some(trust) = &self.trust else {
+            return Err(Failure::No(Error::undecided(
+                Reason::TrustUnusable,
+                "log and timestamps need a trusted root",
+            )));
+        };
+        let verifier = &trust.verifier;
         let result = match artifact {
             Artifact::Bytes(bytes) => verifier.verify(bytes, inner, policy),
             Artifact::Digest(digest) => {
@@ -315,7 +353,12 @@ impl Verifier {
         match result {
             Ok(result) => {
                 let times = result.verified_timestamps();
-                self.check_log_windows(inner, times).map_err(Failure::No)?;
+                if logged {
+                    // A signature by a key may have no time at all: then the log has to be in use now.
+                    let present = [now];
+                    let times = if times.is_empty() { &present[..] } else { times };
+                    check_log_windows(trust, inner, times).map_err(Failure::No)?;
+                }
                 match times.iter().max() {
                     Some(latest) if *latest > now => Err(Failure::future(*latest, now)),
                     _ => Ok(result),
@@ -331,11 +374,17 @@ impl Verifier {
                     )),
                 }
             }
-            Err(error) => Err(Failure::No(explain(&error, self.trust.stranger(inner)))),
+            Err(error) => Err(Failure::No(explain(&error, trust.stranger(inner)))),
         }
     }
 
-    fn record(&self, bundle: &Bundle, checked: &VerificationResult, stage: Stage) -> Verified {
+    /// What was proved, of log and log entries only where `logged`.
+    pub(super) fn record(
+        &self,
+        bundle: &Bundle,
+        checked: &VerificationResult,
+        logged: bool,
+    ) -> Verified {
         let claims = checked.certificate().map(|certificate| &certificate.ci_claims);
         let claim =
             |pick: fn(&sigstore_verify::crypto::x509::FulcioCiClaims) -> &Option<String>| {
@@ -352,29 +401,22 @@ impl Verifier {
             run_uri: claim(|claims| &claims.run_invocation_uri),
         };
         let material = &bundle.inner().verification_material;
-        let log = match stage {
-            Stage::BeforeLog => None,
-            Stage::Complete => material.tlog_entries.iter().find_map(|e| self.log_record(e)),
+        let log = match logged {
+            false => None,
+            true => material.tlog_entries.iter().find_map(|e| self.log_record(e)),
         };
-        let stamped = !material.timestamp_verification_data.rfc3161_timestamps.is_empty();
-        // Timestamps come first in the crate's list, one a token.
+        // In the crate's list timestamps, one a token, come first, and last for a key.
         let tokens = material.timestamp_verification_data.rfc3161_timestamps.len();
-        let timestamp = checked.verified_timestamps().iter().take(tokens).min().copied();
-        Verified {
-            signer,
-            log,
-            timestamp: timestamp.filter(|_| stamped),
-            kind: None,
-            covered: Covered::default(),
-            named: None,
-            version: VersionCheck::NotChecked,
-        }
+        let times = checked.verified_timestamps();
+        let skipped = if is_by_key(bundle) { times.len().saturating_sub(tokens) } else { 0 };
+        let timestamp = times.iter().skip(skipped).take(tokens).min().copied();
+        Verified { log, timestamp, ..Verified::by(signer) }
     }
 
     /// What a verified entry proves about its place in a log. An index stands only under a promise
     /// (v1, whose signature covers it) or in a v2 proof; the log is the one whose key signed.
     fn log_record(&self, entry: &TransparencyLogEntry) -> Option<LogRecord> {
-        let log = self.trust.log_of(entry)?;
+        let log = self.trust.as_ref()?.log_of(entry)?;
         let v2 = entry.kind_version == KindVersion::HashedRekordV002;
         let promised = !v2 && entry.inclusion_promise.is_some();
         Some(LogRecord {
@@ -383,32 +425,40 @@ impl Verifier {
             time: entry.integrated_time.filter(|_| promised),
         })
     }
+}
 
-    /// A log's key vouches for what was signed while it was in use. The crate holds a promise's own time
-    /// against the key's window; an entry without promise has none, so every verified time counts here.
-    fn check_log_windows(
-        &self,
-        bundle: &sigstore_types::Bundle,
-        times: &[Timestamp],
-    ) -> Result<()> {
-        for entry in &bundle.verification_material.tlog_entries {
-            let window = self.trust.log_of(entry).map(|log| log.public_key.valid_for);
-            let covered = window.is_some_and(|window| {
-                window.is_none_or(|window| times.iter().all(|time| window.contains(*time)))
-            });
-            if !covered {
-                return Err(Error::refused(Reason::BadSignature, "log entry does not verify")
-                    .cause("the key of its log was not in use when this was signed"));
-            }
+/// A log's key vouches for what was signed while it was in use. The crate holds a promise's own time
+/// against the key's window; an entry without promise has none, so every verified time counts here.
+fn check_log_windows(
+    trust: &TrustRoot,
+    bundle: &sigstore_types::Bundle,
+    times: &[Timestamp],
+) -> Result<()> {
+    for entry in &bundle.verification_material.tlog_entries {
+        let window = trust.log_of(entry).map(|log| log.public_key.valid_for);
+        let covered = window.is_some_and(|window| {
+            window.is_none_or(|window| times.iter().all(|time| window.contains(*time)))
+        });
+        if !covered {
+            return Err(Error::refused(Reason::BadSignature, "log entry does not verify")
+                .cause("the key of its log was not in use when this was signed"));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn admit(policy: &Policy, signer: &Signer) -> Result<()> {
-    let found = format!("{}   issuer {}", signer.identity, signer.issuer);
+    let found = signer.words();
     let identities = match policy {
         Policy::AnyOf(identities) => identities,
+        Policy::Key(trusted) => {
+            let expected = trusted.key.id().to_string();
+            if signer.key_id.as_deref() == Some(&expected) {
+                return Ok(());
+            }
+            return Err(Error::refused(Reason::WrongSigner, "wrong signer")
+                .expected_found(format!("key {expected}"), found));
+        }
         Policy::Unstated => {
             return Err(Error::new(
                 Class::Usage,

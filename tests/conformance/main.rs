@@ -12,7 +12,8 @@ use helm_sigstore::error::{Error, Result};
 use helm_sigstore::net;
 use helm_sigstore::sign::{AUDIENCE, Content, Services, Signer, Token, TokenSource};
 use helm_sigstore::verify::{
-    Artifact, Bundle, Identity, Matcher, Policy, Statement, TrustRoot, Verifier,
+    Artifact, Bundle, Identity, LogCheck, Matcher, Policy, PublicKey, Statement, TrustRoot,
+    TrustedKey, Verifier,
 };
 use jiff::Timestamp;
 use sigstore_trust_root::{
@@ -135,9 +136,9 @@ fn verify(arguments: &Arguments) -> Result<()> {
             return Err(Error::usage("a key and an identity were given"));
         }
         let pem = read(path)?;
-        let key = sigstore_types::DerPublicKey::from_pem(&String::from_utf8_lossy(&pem))
-            .map_err(|error| Error::usage("not a public key").on(path).cause(error.to_string()))?;
-        return verifier.verify_artifact_with_key(&bundle, artifact, &key, now).map(drop);
+        let key = PublicKey::from_pem(&pem).map_err(|error| error.on(path))?;
+        let policy = Policy::Key(Box::new(TrustedKey { key, log: LogCheck::Required }));
+        return verifier.verify_artifact(&bundle, artifact, &policy, now).map(drop);
     }
     let identity = Identity {
         subject: Matcher::exact(

@@ -1,0 +1,293 @@
+//! Signatures by a key that somebody keeps, instead of by a certificate of an identity.
+//!
+//! A bundle of this kind names its key only by a hint that nobody signed (Sigstore bundle format,
+//! `PublicKeyIdentifier`), so the key is always the verifier's own.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
+use sigstore_rekor::RekorEntryBody;
+use sigstore_types::bundle::VerificationMaterialContent;
+use sigstore_types::{DerPublicKey, MediaType, SignatureContent};
+use sigstore_verify::PublicKeyVerificationPolicy;
+use sigstore_verify::crypto::{KeyAlgorithm, VerificationKey, validate_raw_public_key};
+
+use super::bundle::Bundle;
+use super::refusal::Failure;
+use super::verifier::{Artifact, Signer, Stage, Verified, Verifier};
+use crate::chart::Digest;
+use crate::error::{Error, Reason, Result};
+
+/// A public key that signatures are verified with: ECDSA over P-256 or P-384, Ed25519, or RSA of 2048 to
+/// 8192 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    der: DerPublicKey,
+    id: Digest,
+}
+
+impl PublicKey {
+    /// Reads one `PUBLIC KEY` block (PEM, SubjectPublicKeyInfo; RFC 7468 section 13).
+    ///
+    /// # Errors
+    /// Usage, when there is no such block, or its key is of no kind that is verified here.
+    pub fn from_pem(text: &[u8]) -> Result<Self> {
+        let unusable = |cause: String| Error::usage("not a public key").cause(cause);
+        let block = pem::parse(text)
+            .map_err(|_| unusable("it holds no PEM block (-----BEGIN PUBLIC KEY-----)".into()))?;
+        match block.tag() {
+            "PUBLIC KEY" => Self::from_spki(block.into_contents()),
+            tag if tag.ends_with("PRIVATE KEY") => {
+                Err(unusable("it is a private key; verifying needs its public half".into()))
+            }
+            tag => Err(unusable(format!("it is a {tag}"))),
+        }
+    }
+
+    /// Reads a SubjectPublicKeyInfo in DER.
+    ///
+    /// # Errors
+    /// Usage, as [`PublicKey::from_pem`].
+    pub fn from_spki(der: Vec<u8>) -> Result<Self> {
+        let unusable = |cause: String| Error::usage("not a public key").cause(cause);
+        let id = Digest::of(&der);
+        let der = DerPublicKey::new(der);
+        let key = VerificationKey::from_spki(&der).map_err(|error| unusable(error.to_string()))?;
+        let known = [
+            KeyAlgorithm::EcdsaP256,
+            KeyAlgorithm::EcdsaP384,
+            KeyAlgorithm::Ed25519,
+            KeyAlgorithm::Rsa,
+        ];
+        if !known.contains(&key.scheme().key_algorithm()) {
+            return Err(unusable(format!("{} keys are not verified", key.scheme().name())));
+        }
+        validate_raw_public_key(key.scheme(), key.as_bytes())
+            .map_err(|error| unusable(error.to_string()))?;
+        Ok(Self { der, id })
+    }
+
+    /// What the key is known by: SHA-256 of its SubjectPublicKeyInfo.
+    pub fn id(&self) -> Digest {
+        self.id
+    }
+
+    /// What a bundle calls the key: its identifier in base64, as cosign writes it.
+    pub fn hint(&self) -> String {
+        BASE64.encode(self.id.bytes())
+    }
+
+    /// The key as a `PUBLIC KEY` block, in lines that end as Unix's.
+    pub fn to_pem(&self) -> String {
+        let block = pem::Pem::new("PUBLIC KEY", self.der.as_bytes());
+        pem::encode_config(&block, pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF))
+    }
+
+    /// The SubjectPublicKeyInfo.
+    pub fn der(&self) -> &DerPublicKey {
+        &self.der
+    }
+}
+
+/// Whether a signature by a key has to be in a trusted log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogCheck {
+    /// The user does not ask (`--insecure-ignore-tlog`, or it was signed without one).
+    Ignored,
+    /// It has to.
+    Required,
+}
+
+/// A key that may have signed.
+#[derive(Clone, Debug)]
+pub struct TrustedKey {
+    /// The key.
+    pub key: PublicKey,
+    /// Whether its signatures have to be logged.
+    pub log: LogCheck,
+}
+
+/// Whether a bundle says that it is signed with a key.
+pub(super) fn is_by_key(bundle: &Bundle) -> bool {
+    let content = &bundle.inner().verification_material.content;
+    matches!(content, VerificationMaterialContent::PublicKey(_))
+}
+
+/// The refusal of a bundle that is of the other kind than is trusted, before any cryptography.
+pub(super) fn other_kind(by_key: bool) -> Error {
+    let error = Error::refused(Reason::WrongSigner, "wrong signer");
+    if by_key {
+        error
+            .cause("it is signed with a key, and an identity was asked for")
+            .hint("to trust a key, name its file: --key cosign.pub")
+    } else {
+        error.cause("it is signed with a certificate of an identity, and a key was asked for")
+    }
+}
+
+impl Verifier {
+    /// Judges a bundle that was signed with a key: with the one that is trusted, and where that is not
+    /// the one, with the key that the log says it was, so that the refusal can name it. Who is trusted
+    /// stays the policy's question.
+    pub(super) fn check_by_key(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        trusted: Option<&TrustedKey>,
+        now: Timestamp,
+    ) -> Result<Verified, Failure> {
+        let log = trusted.map_or(LogCheck::Required, |trusted| trusted.log);
+        let ours = trusted.map(|trusted| {
+            self.check_with_key(bundle, artifact, &trusted.key, log, Stage::Complete, now)
+        });
+        match &ours {
+            Some(Err(Failure::No(error))) if error.reason == Reason::BadSignature => {}
+            None => {}
+            Some(_) => return ours.unwrap_or_else(|| Err(Failure::No(other_kind(true)))),
+        }
+        let expected = trusted.map(|trusted| trusted.key.id());
+        if let Some(other) = logged_key(bundle)
+            && Some(other.id()) != expected
+            && let Ok(checked) =
+                self.check_with_key(bundle, artifact, &other, log, Stage::Complete, now)
+        {
+            return Ok(checked);
+        }
+        match (ours, expected, claimed_id(bundle)) {
+            // The bundle itself says that it is by another key; that proves nothing, but it explains.
+            (Some(Err(Failure::No(_))), Some(expected), Some(claimed)) if claimed != expected => {
+                Err(Failure::No(
+                    Error::refused(Reason::WrongSigner, "wrong signer")
+                        .line("expected", format!("key {expected}"))
+                        .line("claims", format!("key {claimed}")),
+                ))
+            }
+            (Some(ours), _, _) => ours,
+            (None, _, _) => Err(Failure::No(other_kind(true))),
+        }
+    }
+
+    /// Judges a bundle with one key. Without log the crate's own path is taken as far as there is evidence
+    /// for it; an index of the log and its time are then nothing that was proved.
+    pub(super) fn check_with_key(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        key: &PublicKey,
+        log: LogCheck,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Verified, Failure> {
+        if !is_by_key(bundle) {
+            return Err(Failure::No(other_kind(false)));
+        }
+        let material = &bundle.inner().verification_material;
+        let logged = log == LogCheck::Required && stage == Stage::Complete;
+        let has_entry = !material.tlog_entries.is_empty();
+        let stamped = !material.timestamp_verification_data.rfc3161_timestamps.is_empty();
+        if logged && !has_entry {
+            // Whether it is the right key comes first: a log entry would not make it so.
+            verify_without_evidence(bundle, artifact, key).map_err(Failure::No)?;
+            return Err(Failure::No(
+                Error::refused(Reason::BadSignature, "signature is in no transparency log")
+                    .cause("the key is right, but the bundle holds no log entry")
+                    .hint("if it was signed without a log, add --insecure-ignore-tlog"),
+            ));
+        }
+        let proves_time = stamped && self.trust.is_some();
+        if !logged && !proves_time {
+            verify_without_evidence(bundle, artifact, key).map_err(Failure::No)?;
+            return Ok(Verified::by(key_signer(key)));
+        }
+        let policy = PublicKeyVerificationPolicy::new(key.der.clone());
+        let policy = if logged { policy } else { policy.skip_tlog_unsafe() };
+        let checked = self.crate_verify(bundle, artifact, &policy, logged, now)?;
+        if logged && !checked.tlog_verified() {
+            return Err(Failure::No(Error::refused(Reason::BadSignature, "log was not checked")));
+        }
+        let mut verified = self.record(bundle, &checked, logged);
+        verified.signer = key_signer(key);
+        Ok(verified)
+    }
+
+    /// Judges a bundle that we have just made with `key`; without a log when it is to have none.
+    ///
+    /// # Errors
+    /// Refused or undecided, as [`Verifier::verify_artifact`].
+    pub fn verify_own_by_key(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        trusted: &TrustedKey,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<Verified> {
+        self.check_with_key(bundle, artifact, &trusted.key, trusted.log, stage, now)
+            .map_err(Error::from)
+    }
+}
+
+fn key_signer(key: &PublicKey) -> Signer {
+    Signer { key_id: Some(key.id().to_string()), ..Signer::default() }
+}
+
+/// The one path that the crate lacks: a statement that was signed with `key`, without log entry and without
+/// timestamp, which it refuses whatever its policy says. Everything that follows the cryptography (what
+/// the statement covers, what it means, who is trusted) is asked by the caller as of any other bundle.
+fn verify_without_evidence(bundle: &Bundle, artifact: Artifact<'_>, key: &PublicKey) -> Result<()> {
+    let inner = bundle.inner();
+    let unusable = |cause: &str| {
+        Err(Error::refused(Reason::Malformed, "bundle cannot be used").cause(cause.to_owned()))
+    };
+    if inner.media_type() != MediaType::Bundle0_3 {
+        return unusable("without log entry it has to be a bundle of version 0.3");
+    }
+    let (SignatureContent::DsseEnvelope(envelope), Some(statement)) =
+        (&inner.content, bundle.statement())
+    else {
+        return unusable("without log entry it has to be a signed statement");
+    };
+    let verifies = VerificationKey::from_spki(&key.der)
+        .and_then(|key| key.verify(envelope.pae(), &envelope.signature.sig));
+    if let Err(error) = verifies {
+        return Err(Error::refused(Reason::BadSignature, "signature does not verify")
+            .cause(format!("with the key {}: {error}", key.id)));
+    }
+    let digest = match artifact {
+        Artifact::Bytes(bytes) => Digest::of(bytes),
+        Artifact::Digest(digest) => digest,
+    };
+    if !statement.names(&digest) {
+        return Err(Error::refused(Reason::NotCovered, "signature is over something else"));
+    }
+    Ok(())
+}
+
+/// The key that a log entry says the signature is by; a claim until the signature verifies with it.
+fn logged_key(bundle: &Bundle) -> Option<PublicKey> {
+    let entry = bundle.inner().verification_material.tlog_entries.first()?;
+    let body = RekorEntryBody::parse(&entry.canonicalized_body, entry.kind_version).ok()?;
+    let pem = |bytes: &[u8]| PublicKey::from_pem(bytes).ok();
+    match body {
+        RekorEntryBody::DsseV001(body) => pem(body.spec.signatures.first()?.verifier.as_bytes()),
+        RekorEntryBody::HashedRekordV001(body) => {
+            pem(body.spec.signature.public_key.content.as_bytes())
+        }
+        RekorEntryBody::HashedRekordV002(body) => {
+            let verifier = body.spec.hashed_rekord_v002.signature.verifier;
+            PublicKey::from_spki(verifier.public_key?.raw_bytes.as_bytes().to_vec()).ok()
+        }
+        _ => None,
+    }
+}
+
+/// The key that the bundle's hint names, where it is a SHA-256 in base64, as cosign and we write it.
+fn claimed_id(bundle: &Bundle) -> Option<Digest> {
+    let VerificationMaterialContent::PublicKey(claim) =
+        &bundle.inner().verification_material.content
+    else {
+        return None;
+    };
+    let bytes = BASE64.decode(&claim.hint).ok().filter(|bytes| bytes.len() == 32)?;
+    Digest::parse(&format!("sha256:{}", hex::encode(bytes))).ok()
+}
