@@ -40,9 +40,7 @@ pub(super) enum KeyCommand {
     Generate(GenerateArgs),
 }
 
-/// Make a P-256 key: NAME.key, encrypted as cosign does it, and NAME.pub.
-///
-/// The password is COSIGN_PASSWORD, or asked for.
+/// Make a P-256 key: NAME.pub and NAME.key, encrypted as cosign does it (password: COSIGN_PASSWORD, or asked).
 #[derive(Debug, Args)]
 pub(super) struct GenerateArgs {
     /// Name of both files, without its ending
@@ -139,7 +137,7 @@ pub(super) struct VerifyArgs {
     pub key: Option<String>,
 
     /// Accept a signature by --key without looking for its log entry; shown in the report
-    #[arg(long, requires = "key")]
+    #[arg(long)]
     pub insecure_ignore_tlog: bool,
 
     /// Bundle to verify with, instead of what the registry holds or what lies beside the file

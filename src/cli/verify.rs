@@ -16,6 +16,13 @@ use crate::verify::{Identity, LogCheck, Match, Matcher, Policy, TrustedKey, Veri
 const MAX_REFERRERS: usize = 100_000;
 
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+    // Not the parser's question: it forgives a missing `--key` beside what excludes it.
+    if arguments.insecure_ignore_tlog && arguments.key.is_none() {
+        return Err(Error::usage("only a signature by a key can do without the log")
+            .on("--insecure-ignore-tlog")
+            .cause("a certificate lasts for minutes, and the log proves when it signed")
+            .hint("--key cosign.pub"));
+    }
     let policy = match (policy(&arguments)?, &arguments.key) {
         (policy, None) => policy,
         (Policy::Unstated, Some(named)) => {

@@ -12,6 +12,7 @@ use helm_sigstore_kit::sigstore::{Options, RekorVersion};
 use regex::{Captures, Regex};
 
 use crate::cli_support::verify_words;
+use crate::key_support::{generate, with_key};
 use crate::support::{Ended, World};
 
 /// The same world, entered through Helm.
@@ -91,6 +92,8 @@ fn number(text: &str, pattern: &str, word: &str) -> String {
 fn every_help() {
     let world = plugin(World::new());
     snapshot(&world, "help", &["--help"]);
+    snapshot(&world, "help_key", &["key", "--help"]);
+    snapshot(&world, "help_key_generate", &["key", "generate", "--help"]);
     snapshot(&world, "help_sign", &["sign", "--help"]);
     snapshot(&world, "help_verify", &["verify", "--help"]);
     snapshot(&world, "help_version", &["version", "--help"]);
@@ -126,6 +129,27 @@ fn the_words_of_success() {
         "verified_chart_layer",
         &verify_words(&signer, &[&again, "--match", "chart-layer", "--bundle", &bundle]),
     );
+}
+
+#[test]
+fn the_words_of_keys() {
+    let world = plugin(with_key(World::new(), "cosign"));
+    let (private, public) = (world.argument("cosign.key"), world.argument("cosign.pub"));
+    generate(&world, "other");
+    let other = world.argument("other.pub");
+    let (reference, _) = world.push_web();
+    let prefix = world.argument("cosign");
+    snapshot(&world, "key_exists", &["key", "generate", "--output-key-prefix", &prefix]);
+    let new = world.argument("new");
+    snapshot(&world, "key_generated", &["key", "generate", "--output-key-prefix", &new]);
+    snapshot(&world, "signed_key", &["sign", &reference, "--key", &private]);
+    snapshot(&world, "verified_key", &["verify", &reference, "--key", &public]);
+    snapshot(&world, "wrong_key", &["verify", &reference, "--key", &other]);
+    let signer = world.signer();
+    snapshot(&world, "wrong_signer_key", &verify_words(&signer, &[&reference]));
+    snapshot(&world, "no_identity_key", &["verify", &reference]);
+    let again = ["verify", &reference, "--key", &public, "--insecure-ignore-tlog"];
+    snapshot(&world, "verified_key_unlogged", &again);
 }
 
 #[test]
