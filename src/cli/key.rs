@@ -49,8 +49,9 @@ fn generate(arguments: &GenerateArgs, context: &mut Context<'_, '_>) -> Result<E
         ));
     }
     let key = NewKey::generate(&password)?;
-    write_key(&private, key.private_pem.as_bytes(), true)?;
-    write_key(&public, key.public.to_pem().as_bytes(), false)?;
+    let replace = existing.is_some();
+    write_key(&private, key.private_pem.as_bytes(), true, replace)?;
+    write_key(&public, key.public.to_pem().as_bytes(), false, replace)?;
     Ok(Ended::Text(format!(
         "Private key: {}\nPublic key: {}\nKey: {}\n",
         super::words::escape(&private.display().to_string()),
@@ -59,16 +60,13 @@ fn generate(arguments: &GenerateArgs, context: &mut Context<'_, '_>) -> Result<E
     )))
 }
 
-/// Writes a file beside its place and moves it there: never half a key, never through a link, and a private
-/// one never readable by others.
-fn write_key(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
-    let cannot = |error: std::io::Error| {
-        Error::usage("cannot write key").on(path.display().to_string()).cause(error.to_string())
-    };
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(name);
+/// Writes a new file, which nobody may have made meanwhile; or, to `replace` one, a file beside it that is
+/// moved there: never half a key, and never through a link. A private one is never readable by others.
+fn write_key(path: &Path, bytes: &[u8], secret: bool, replace: bool) -> Result<()> {
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(path.file_name().unwrap_or_default());
+    beside.push(format!(".{}", std::process::id()));
+    let target = if replace { path.with_file_name(beside) } else { path.to_owned() };
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -78,14 +76,18 @@ fn write_key(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
     }
     #[cfg(not(unix))]
     let _ = secret;
-    let written = options.open(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
+    let written = options.open(&target).and_then(|mut file| {
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| if replace { std::fs::rename(&target, path) } else { Ok(()) });
+        if written.is_err() {
+            let _ = std::fs::remove_file(&target);
+        }
+        written
     });
     written.map_err(|error| {
-        let _ = std::fs::remove_file(&beside);
-        cannot(error)
+        Error::usage("cannot write key").on(path.display().to_string()).cause(error.to_string())
     })
 }
 

@@ -163,6 +163,11 @@ impl Verifier {
                 ))
             }
             (Some(ours), _, _) => ours,
+            // Without a certificate the format is that of a key, also where nothing speaks of one.
+            (None, _, None) if !has_hint(bundle) => Err(Failure::No(
+                Error::refused(Reason::Malformed, "bundle cannot be used")
+                    .cause("it holds no certificate, and does not name a key"),
+            )),
             (None, _, _) => Err(Failure::No(other_kind(true))),
         }
     }
@@ -279,6 +284,11 @@ fn logged_key(bundle: &Bundle) -> Option<PublicKey> {
         }
         _ => None,
     }
+}
+
+fn has_hint(bundle: &Bundle) -> bool {
+    let content = &bundle.inner().verification_material.content;
+    matches!(content, VerificationMaterialContent::PublicKey(claim) if !claim.hint.is_empty())
 }
 
 /// The key that the bundle's hint names, where it is a SHA-256 in base64, as cosign and we write it.

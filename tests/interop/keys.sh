@@ -83,4 +83,10 @@ keys_without_log() {
         cosign_key verify --key "$KEYS/theirs.pub" --insecure-ignore-tlog "$image:1.4.2"
     row -g 'Verified OK' "cosign verify-blob-attestation --key --insecure-ignore-tlog" cosign_key_verify_file \
         --insecure-ignore-tlog --key "$KEYS/theirs.pub" --bundle "$bundle" "$CHARTS/plain-1.4.2.tgz"
+    SIGNER="cosign sign --key --tlog-upload=false"
+    row "(signs)" cosign_key sign --yes --tlog-upload=false --use-signing-config=false \
+        --key "$KEYS/ours.key" "$image@${DIGEST[plain]}"
+    row -g '^Weakened by: --insecure-ignore-tlog' "helm-sigstore verify --key --insecure-ignore-tlog" \
+        helm_sigstore verify --plain-http --key "$KEYS/ours.pub" --insecure-ignore-tlog "$1/plain:1.4.2"
+    row -e 5 -g 'in no transparency log' "helm-sigstore verify --key" key_verify --key "$KEYS/ours.pub" "$1/plain:1.4.2"
 }
