@@ -8,6 +8,7 @@ mod bundle;
 mod coverage;
 mod json;
 mod policy;
+mod refusal;
 mod statement;
 mod trust_root;
 mod verifier;
