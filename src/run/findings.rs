@@ -347,7 +347,7 @@ impl<'a> Findings<'a> {
             .refused
             .into_iter()
             .rev()
-            .max_by_key(|(error, signer)| (usefulness(error), signer.is_some()));
+            .max_by_key(|(error, signer)| usefulness(error, signer.is_some()));
         if let Some((mut error, _)) = best {
             if error.reason == Reason::WrongSigner {
                 for line in &mut error.lines {
@@ -369,14 +369,14 @@ impl<'a> Findings<'a> {
     }
 }
 
-/// Which refusal helps most: somebody wrong signed, the right chart is another one, and so on down to
+/// Which refusal helps most: somebody wrong signed for sure, the right chart is another one, and so on down to
 /// what cannot even be read.
-fn usefulness(error: &Error) -> u8 {
+fn usefulness(error: &Error, valid: bool) -> u8 {
     match error.reason {
-        Reason::WrongSigner => 6,
+        Reason::WrongSigner if valid => 6,
         Reason::WrongVersion | Reason::WrongChart => 5,
         Reason::BadSignature => 4,
-        Reason::NotCovered => 3,
+        Reason::NotCovered | Reason::WrongSigner => 3,
         Reason::UntrustedInstance => 2,
         _ => 1,
     }
