@@ -141,7 +141,7 @@ impl Token {
     /// Reads a token; white space around it is ignored.
     ///
     /// # Errors
-    /// Usage (`bad-token`), when it is empty, longer than [`MAX_TOKEN_BYTES`], or no JWT with an
+    /// Usage (`bad-token`), when it is empty, longer than `MAX_TOKEN_BYTES`, or no JWT with an
     /// issuer.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();

@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use sigstore_types::{KindVersion, TransparencyLogEntry};
 use sigstore_verify::{
-    Error as CrateError, TimestampError, TransparencyLogError, VerificationPolicy,
-    VerificationResult,
+    Error as CrateError, TransparencyLogError, VerificationPolicy, VerificationResult,
 };
 
 use super::bundle::Bundle;
@@ -13,6 +12,7 @@ use super::coverage::{
     Coverage, Covered, NamedVersion, Question, VersionCheck, cover, meaning, needs_config,
 };
 use super::policy::Policy;
+use super::refusal::{Failure, explain};
 use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
 use super::trust_root::TrustRoot;
 use crate::chart::{ChartManifest, Digest};
@@ -438,94 +438,5 @@ impl Verifier {
             }
         }
         Ok(())
-    }
-}
-
-enum Failure {
-    Future { error: Error, ahead_seconds: i64 },
-    No(Error),
-}
-
-impl Failure {
-    fn future(time: Timestamp, now: Timestamp) -> Self {
-        // Rounded up: whoever waits that long has passed the time, whatever its fraction.
-        let ahead = time.duration_since(now);
-        let fraction = i64::from(ahead.subsec_nanos() > 0);
-        let ahead_seconds = ahead.as_secs().saturating_add(fraction).max(1);
-        let error =
-            Error::undecided(Reason::ClockBehind, format!("clock is {ahead_seconds} s behind"))
-                .note(format!("the signature was made at {time}, our clock says {now}"));
-        Self::Future { error, ahead_seconds }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Future { error, .. } | Failure::No(error) => error,
-        }
-    }
-}
-
-/// The crate's refusal in our words. Its nested texts are detail for people, so only types decide.
-///
-/// Where the certificate's issuer is a `stranger` to the trusted root, that is what a user has to know:
-/// whatever the crate stumbled over first, nothing of a foreign instance can verify here.
-fn explain(error: &CrateError, stranger: Option<String>) -> Error {
-    let structural = matches!(
-        error,
-        CrateError::Bundle(_) | CrateError::InvalidBundle(_) | CrateError::ArtifactMismatch(_)
-    );
-    if let (false, Some(why)) = (structural, stranger) {
-        return Error::refused(
-            Reason::UntrustedInstance,
-            "signature is from a Sigstore instance that is not trusted",
-        )
-        .cause(why);
-    }
-    let (reason, what) = match error {
-        CrateError::ArtifactMismatch(_) => (Reason::NotCovered, "signature is over something else"),
-        CrateError::Bundle(_)
-        | CrateError::InvalidBundle(_)
-        | CrateError::Types(_)
-        | CrateError::UnsupportedArtifact(_)
-        | CrateError::UnsupportedBundle(_) => (Reason::Malformed, "bundle cannot be used"),
-        CrateError::TransparencyLog(TransparencyLogError::UnknownLog { .. }) => {
-            (Reason::UntrustedInstance, "signature is from a Sigstore instance that is not trusted")
-        }
-        CrateError::TransparencyLog(TransparencyLogError::EntryMismatch(_)) => {
-            (Reason::BadSignature, "log entry belongs to another signature")
-        }
-        CrateError::TransparencyLog(_) => (Reason::BadSignature, "log entry does not verify"),
-        CrateError::Timestamp(TimestampError::NoVerifiedTimestamp(_)) => {
-            (Reason::BadSignature, "signature has no verified time")
-        }
-        CrateError::Timestamp(_) => (Reason::BadSignature, "timestamp does not verify"),
-        CrateError::Certificate(_) => (Reason::BadSignature, "certificate does not verify"),
-        _ => (Reason::BadSignature, "signature does not verify"),
-    };
-    let mut words = error.to_string();
-    words.truncate(words.char_indices().nth(400).map_or(words.len(), |(at, _)| at));
-    Error::refused(reason, what).cause(words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_for_the_clock_is_long_enough() {
-        let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
-        for (time, expected) in [
-            ("2026-11-22T00:00:00.1Z", 1),
-            ("2026-11-22T00:00:02Z", 2),
-            ("2026-11-22T00:00:02.9Z", 3),
-        ] {
-            let Failure::Future { ahead_seconds, .. } = Failure::future(time.parse().unwrap(), now)
-            else {
-                panic!("not a future time")
-            };
-            assert_eq!(ahead_seconds, expected, "{time}");
-        }
     }
 }

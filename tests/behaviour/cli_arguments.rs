@@ -196,3 +196,30 @@ fn a_regular_expression_that_matches_only_a_part_gets_the_form_that_works_as_its
     words.push("https://other.example");
     assert!(!world.run(&words).exits(5).stderr.contains("hint"));
 }
+
+#[test]
+fn offline_a_file_is_verified_without_a_single_connection() {
+    let mut world = World::new();
+    let (reference, _) = world.push_web();
+    let file = Chart::new("web", "1.4.2").write_to(world.directory()).unwrap();
+    let file = file.display().to_string();
+    let bundle = format!("{file}.sigstore.json");
+    world.run(&["sign", &reference, "--bundle-out", &bundle]).exits(0);
+    let connections = world.registry.connections();
+    world.sigstore.reset_requests();
+    // Nothing of a registry is looked at either.
+    world.environment.insert("HELM_REGISTRY_CONFIG".to_owned(), "/nosuch/config.json".to_owned());
+    world.verify(&[&file, "--offline"]).exits(0);
+    world.verify(&[&file, "--offline", "--bundle", &bundle]).exits(0);
+    assert_eq!(world.registry.connections(), connections);
+    assert_eq!(world.sigstore.requests().len(), 0);
+}
+
+#[test]
+fn offline_a_reference_asks_nobody_but_the_registry_that_is_named() {
+    let world = World::new();
+    let (reference, _) = world.signed_web();
+    world.verify(&[&reference, "--offline"]).exits(0);
+    assert!(!world.registry.requests().is_empty());
+    assert_eq!(world.sigstore.requests().len(), 0);
+}

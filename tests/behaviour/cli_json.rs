@@ -82,12 +82,10 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec
         let properties = schema.get("properties").and_then(Value::as_object);
         for (name, value) in fields {
             let at = format!("{at}.{name}");
-            match properties {
-                Some(known) => match known.get(name) {
-                    Some(schema) => faults(root, schema, value, &at, found),
-                    // Readers ignore what they do not know; what we write is in the schema.
-                    None => found.push(format!("{at} is not in the schema")),
-                },
+            match properties.map(|known| known.get(name)) {
+                Some(Some(schema)) => faults(root, schema, value, &at, found),
+                // Readers ignore what they do not know; what we write is in the schema.
+                Some(None) => found.push(format!("{at} is not in the schema")),
                 None => {}
             }
         }

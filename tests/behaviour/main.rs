@@ -44,6 +44,7 @@ mod verify_hand;
 mod verify_identity;
 mod verify_limits;
 mod verify_meaning;
+mod verify_mutation;
 mod verify_places;
 mod verify_precedence;
 mod verify_reference;

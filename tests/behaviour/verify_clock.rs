@@ -155,3 +155,18 @@ fn advisory_cve_2026_24122_a_chain_that_was_not_valid_at_signing_time_is_refused
     assert!(ended.stderr.contains("valid"), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
 }
+
+#[test]
+fn an_entry_that_has_no_time_of_its_own_is_shown_with_the_timestamps() {
+    let world = with_log(RekorVersion::V2);
+    let (reference, _) = world.signed_web();
+    let ended = world.verify(&[&reference]).exits(0);
+    let lines: Vec<_> = ended.stdout.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("Logged in: localhost:")).unwrap();
+    assert!(lines[at].ends_with(" index 3"), "{}", ended.stdout);
+    assert!(lines[at + 1].starts_with("Timestamp: 20"), "{}", ended.stdout);
+    let result = world.verdict(&[&reference]);
+    let log = &result["signatures"][0]["log"];
+    assert_eq!(log["url"], world.sigstore.rekor_v2_url());
+    assert_eq!((log["index"].as_u64(), &log["time"]), (Some(3), &serde_json::Value::Null));
+}

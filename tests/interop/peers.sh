@@ -22,6 +22,7 @@ obtain_peers() {
         -ldflags '-X helm.sh/helm/v3/internal/version.version=v3.22.0'
     obtain sigstore-python sigstore-python-4.5.1 bin/sigstore from_pypi sigstore==4.5.1
     obtain_module Masterminds/semver "$INTEROP/constraints"
+    obtain_module helm.sh/helm/v4-loader "$INTEROP/archives"
     if PEER[docker-registry]=$(command -v docker-registry); then
         : # the machine's own
     else
