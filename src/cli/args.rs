@@ -39,7 +39,7 @@ pub(super) struct SignArgs {
     #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
 
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then GitHub Actions
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
 

@@ -16,6 +16,7 @@ mod cli_question;
 mod cli_snapshots;
 mod cli_streams;
 mod cli_support;
+mod identity_ambient;
 mod identity_forges;
 mod identity_kinds;
 mod identity_lists;
