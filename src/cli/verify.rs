@@ -9,7 +9,7 @@ use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{Limits, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
 use crate::trust;
-use crate::verify::{Identity, LogCheck, Match, Matcher, Policy, TrustedKey, Verifier};
+use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
 /// known to its end before its newest entries are.
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             .cause("a certificate lasts for minutes, and the log proves when it signed")
             .hint("--key cosign.pub"));
     }
-    let policy = match (policy(&arguments)?, &arguments.key) {
+    let policy = match (arguments.identity.policy()?, &arguments.key) {
         (policy, None) => policy,
         (Policy::Unstated, Some(named)) => {
             let log = match arguments.insecure_ignore_tlog {
@@ -110,31 +110,4 @@ fn objects(arguments: &VerifyArgs) -> Result<Vec<Object<VerifyObject>>> {
         })
     };
     Ok(arguments.charts.iter().map(|text| (text.clone(), object(text))).collect())
-}
-
-fn policy(arguments: &VerifyArgs) -> Result<Policy> {
-    let matcher =
-        |exact: &Option<String>, pattern: &Option<String>, flag: &str| match (exact, pattern) {
-            (Some(text), _) => Matcher::exact(flag, text).map(Some),
-            (None, Some(text)) => Matcher::pattern(&format!("{flag}-regexp"), text).map(Some),
-            (None, None) => Ok(None),
-        };
-    let subject = matcher(
-        &arguments.certificate_identity,
-        &arguments.certificate_identity_regexp,
-        "--certificate-identity",
-    )?;
-    let issuer = matcher(
-        &arguments.certificate_oidc_issuer,
-        &arguments.certificate_oidc_issuer_regexp,
-        "--certificate-oidc-issuer",
-    )?;
-    match (subject, issuer) {
-        (Some(subject), Some(issuer)) => Ok(Policy::AnyOf(vec![Identity { subject, issuer }])),
-        (None, None) => Ok(Policy::Unstated),
-        (Some(_), None) => Err(Error::usage("an identity needs its issuer")
-            .hint("--certificate-oidc-issuer https://token.actions.githubusercontent.com")),
-        (None, Some(_)) => Err(Error::usage("an issuer vouches for many identities: name one")
-            .hint("--certificate-identity IDENTITY, or --certificate-identity-regexp PATTERN")),
-    }
 }

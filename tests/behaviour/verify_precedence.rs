@@ -160,7 +160,7 @@ fn a_candidate_with_the_right_digest_and_no_bundle_in_it_is_refused() {
         (signed.replacen("{", r#"{"mediaType":"x","#, 1), "appears twice"),
         (signed.replace("v0.3+json", "v0.9+json"), "v0.9"),
         (signed.replace("verificationMaterial", "verificationmaterial"), "missing field"),
-        ("[".repeat(100_000), "recursion limit"),
+        ("[".repeat(100_000), "recursion limit exceeded"),
     ] {
         let world = World::new();
         let (reference, pushed) = world.push_web();

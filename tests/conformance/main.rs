@@ -140,16 +140,16 @@ fn verify(arguments: &Arguments) -> Result<()> {
         let policy = Policy::Key(Box::new(TrustedKey { key, log: LogCheck::Required }));
         return verifier.verify_artifact(&bundle, artifact, &policy, now).map(drop);
     }
-    let identity = Identity {
-        subject: Matcher::exact(
+    let identity = Identity::new(
+        Matcher::exact(
             "--certificate-identity",
             required(&arguments.identity, "--certificate-identity")?,
         )?,
-        issuer: Matcher::exact(
+        Matcher::exact(
             "--certificate-oidc-issuer",
             required(&arguments.issuer, "--certificate-oidc-issuer")?,
         )?,
-    };
+    );
     verifier.verify_artifact(&bundle, artifact, &Policy::AnyOf(vec![identity]), now).map(drop)
 }
 
