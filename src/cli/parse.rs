@@ -29,6 +29,12 @@ const EXAMPLES: &[(&str, &str)] = &[
       --trusted-root embedded --signing-config embedded",
     ),
     (
+        "trust",
+        "PROGRAM trust show
+  $ PROGRAM trust init acme --mirror https://tuf.acme.example --root root.json
+  $ PROGRAM trust export trusted_root.json",
+    ),
+    (
         "verify",
         "PROGRAM verify oci://ghcr.io/acme/charts/web --version ^1 --trusted-root embedded \\
       --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
@@ -48,11 +54,13 @@ const REPEATED: &[&str] = &[
     "cert_file",
     "chart",
     "insecure_skip_tls_verify",
+    "instance",
     "key_file",
     "matching",
     "offline",
     "plain_http",
     "repository",
+    "sigstore_ca_file",
     "trusted_root",
 ];
 
@@ -120,14 +128,15 @@ pub(super) fn parse(
         .try_get_matches_from(words(&[]))
         .map_err(|error| wrong(&error, &[]))?;
     definition.build();
-    let (given, flags) = match matches.subcommand() {
-        Some((name, of)) => match definition.find_subcommand(name) {
-            Some(command) => {
-                (given(command, of), environment.flags(command, of).map_err(Unparsed::Wrong)?)
-            }
-            None => Default::default(),
-        },
-        None => Default::default(),
+    // `trust show` is a command inside a command, and the flags are those of the innermost.
+    let (mut command, mut of) = (&definition, &matches);
+    while let Some((name, inner)) = of.subcommand() {
+        let Some(found) = command.find_subcommand(name) else { break };
+        (command, of) = (found, inner);
+    }
+    let (given, flags) = match std::ptr::eq(of, &matches) {
+        true => Default::default(),
+        false => (given(command, of), environment.flags(command, of).map_err(Unparsed::Wrong)?),
     };
     definition
         .try_get_matches_from(words(&flags))
