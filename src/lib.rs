@@ -58,7 +58,7 @@
 //! use helm_sigstore::verify::{Bundle, Verifier};
 //!
 //! # fn main() -> helm_sigstore::error::Result<()> {
-//! let verifier = Verifier::new(trust::trusted_root(Some(&Source::Embedded))?);
+//! let verifier = Verifier::new(trust::trusted_root(&Source::Embedded)?);
 //! let error = Bundle::parse(b"{}").unwrap_err();
 //! assert_eq!(error.reason.as_str(), "malformed");
 //! # let _ = verifier;

@@ -243,7 +243,9 @@ fn show(found: &Trust, output: Output, context: &Context<'_, '_>) -> Result<Ende
 fn words(document: &Value) -> String {
     let text = |value: &Value| -> String {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+        text.chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+            .collect()
     };
     let mut words = String::new();
     for (field, label) in [

@@ -65,9 +65,7 @@ impl CacheFile {
             Err(error) => return Err(error.to_string()),
         };
         let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| error.to_string())?;
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
         }

@@ -48,13 +48,12 @@ impl Instance {
                 "https://tuf-repo-cdn.sigstore.dev",
                 include_bytes!("roots/production.json"),
             ),
-            "staging" => built_in(
-                "https://tuf-repo-cdn.sigstage.dev",
-                include_bytes!("roots/staging.json"),
-            ),
-            "github" => Err(Error::usage("instance is not supported yet").on(name).cause(
-                "GitHub's own instance has no transparency log, and one is required here",
-            )),
+            "staging" => {
+                built_in("https://tuf-repo-cdn.sigstage.dev", include_bytes!("roots/staging.json"))
+            }
+            "github" => Err(Error::usage("instance is not supported yet")
+                .on(name)
+                .cause("GitHub's own instance has no transparency log, and one is required here")),
             _ => Self::read(name, home),
         }
     }

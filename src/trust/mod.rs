@@ -210,8 +210,7 @@ pub async fn load(
         return Ok(verified(content.clone(), *refreshed, warnings));
     }
     let memory = Memory::new(cached.map(|cached| cached.files).unwrap_or_default());
-    let refreshed =
-        tuf::refresh(&asking.client, &instance.mirror, root, memory.clone(), now).await;
+    let refreshed = tuf::refresh(&asking.client, &instance.mirror, root, memory.clone(), now).await;
     match refreshed {
         Ok(content) => {
             // Only what can be used is kept.

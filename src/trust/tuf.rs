@@ -151,8 +151,7 @@ pub(super) async fn refresh(
     now: Timestamp,
 ) -> Result<Content, Failure> {
     let refusal = Refusal::default();
-    let mirror =
-        Mirror { client: client.clone(), base: mirror.clone(), refusal: refusal.clone() };
+    let mirror = Mirror { client: client.clone(), base: mirror.clone(), refusal: refusal.clone() };
     let updater = updater(mirror, bootstrap)?.with_store(memory);
     finish(updater, &refusal, now).await
 }
@@ -174,7 +173,11 @@ fn updater(repository: impl Repository + 'static, root: &[u8]) -> Result<Updater
     Ok(updater.with_config(config))
 }
 
-async fn finish(mut updater: Updater, refusal: &Refusal, at: Timestamp) -> Result<Content, Failure> {
+async fn finish(
+    mut updater: Updater,
+    refusal: &Refusal,
+    at: Timestamp,
+) -> Result<Content, Failure> {
     let failure = |error: &sigstore_tuf::Error| match refusal.take() {
         Some(error) => Failure::Unreachable(error),
         None => Failure::Invalid {

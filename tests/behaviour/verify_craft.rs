@@ -85,7 +85,7 @@ impl OwnBundleCheck for Unchecked {
 /// A bundle over `content` by `workflow`, whatever it says.
 pub(crate) fn bundle_of(world: &World, workflow: &str, content: Content<'_>) -> Vec<u8> {
     let config = Source::File(world.path("signing_config.json"));
-    let config = trust::signing_config(Some(&config)).unwrap();
+    let config = trust::signing_config(&config).unwrap();
     let services = Services::select(&config, None, Timestamp::now()).unwrap();
     let token = world.sigstore.token(&Identity::github(workflow));
     let offered = Offered { environment: Some(token.into()), ..Offered::default() };

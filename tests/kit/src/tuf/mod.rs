@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use crate::sigstore::{Error, Result};
+use crate::sigstore::Result;
 pub use metadata::Role;
 use metadata::{Keys, hashed, signed};
 use server::Server;
@@ -118,18 +118,13 @@ impl Tuf {
 
     /// Publishes the next root. With `rotate` all its keys are new ones, and it is signed by old and new.
     pub fn next_root(&mut self, rotate: bool) {
-        let next = || -> Result<()> {
-            let former = std::mem::take(&mut self.keys.former_root);
-            drop(former);
-            if rotate {
-                let mut keys = Keys::generate()?;
-                keys.former_root = std::mem::take(&mut self.keys.root);
-                self.keys = keys;
-            }
-            self.write(Role::Root)?;
-            self.write_targets()
-        };
-        done({ next }())
+        self.keys.former_root.clear();
+        if rotate {
+            let mut keys = done(Keys::generate());
+            keys.former_root = std::mem::take(&mut self.keys.root);
+            self.keys = keys;
+        }
+        done(self.write(Role::Root).and_then(|()| self.write_targets()));
     }
 
     /// Metadata of the attacker's making, signed with the repository's own keys of that role.
@@ -185,8 +180,11 @@ impl Tuf {
         match role {
             Role::Root => self.keys.describe(&mut payload),
             Role::Targets => {
-                let targets: serde_json::Map<_, _> =
-                    self.targets.iter().map(|(name, bytes)| (name.clone(), hashed(bytes))).collect();
+                let targets: serde_json::Map<_, _> = self
+                    .targets
+                    .iter()
+                    .map(|(name, bytes)| (name.clone(), hashed(bytes)))
+                    .collect();
                 payload["targets"] = Value::Object(targets);
             }
             Role::Snapshot => {
@@ -214,15 +212,4 @@ fn done<T>(result: Result<T>) -> T {
         Ok(value) => value,
         Err(error) => panic!("the test repository fails: {error}"),
     }
-}
-
-impl From<time_error::Failed> for Error {
-    fn from(error: time_error::Failed) -> Self {
-        Self::new(error.0)
-    }
-}
-
-mod time_error {
-    /// A time that cannot be written.
-    pub(crate) struct Failed(pub(crate) String);
 }
