@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
     version,
     after_help = "Exit codes:
   0 done or verified   2 usage   3 unsigned   4 undecided, retry   5 refused   6 no such chart
-Every flag can be set as HELM_SIGSTORE_<FLAG>, for example HELM_SIGSTORE_TRUSTED_ROOT=embedded.",
+Every flag can be set as HELM_SIGSTORE_<FLAG>, for example HELM_SIGSTORE_INSTANCE=staging.",
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100

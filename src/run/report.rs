@@ -389,7 +389,7 @@ pub struct PolicyReport {
 /// What the cryptography relied on.
 #[derive(Clone, Debug, Serialize)]
 pub struct TrustReport {
-    /// `embedded`, or the file's name.
+    /// `instance NAME`, `embedded`, or the file's name.
     pub source: String,
     /// Its age in seconds, where it was refreshed from somewhere.
     pub age: Option<i64>,

@@ -26,6 +26,7 @@ use tuf::{Content, Failure};
 
 pub use instances::{Instance, PRODUCTION, file as instance_file};
 pub use source::Source;
+pub use tuf::Mirror;
 
 /// How long after a refresh nobody is asked.
 const FRESH: SignedDuration = SignedDuration::from_hours(24);

@@ -58,16 +58,25 @@ impl Refusal {
     }
 }
 
-struct Mirror {
+/// A TUF repository over HTTP: every answer is bounded, and the end of the chain of roots is the only thing
+/// that may be missing.
+#[derive(Debug)]
+pub struct Mirror {
     client: Client,
-    base: Url,
+    metadata: Url,
+    targets: Url,
     refusal: Refusal,
 }
 
 impl Mirror {
+    /// A repository with its metadata and targets below these URLs, each with a slash at its end.
+    pub fn new(client: Client, metadata: Url, targets: Url) -> Self {
+        Self { client, metadata, targets, refusal: Refusal::default() }
+    }
+
     async fn fetch(
         &self,
-        folder: &str,
+        base: &Url,
         name: &str,
         max_length: u64,
     ) -> sigstore_tuf::Result<Option<Vec<u8>>> {
@@ -75,9 +84,8 @@ impl Mirror {
         if name.split('/').any(odd) || name.contains(['?', '#', '\\', ':']) {
             return Err(sigstore_tuf::Error::transport(format!("{name:?} is no file name")));
         }
-        let url = self
-            .base
-            .join(&format!("{folder}{name}"))
+        let url = base
+            .join(name)
             .map_err(|_| sigstore_tuf::Error::transport(format!("{name:?} is no file name")))?;
         let bound = usize::try_from(max_length).unwrap_or(usize::MAX);
         let response = match self.client.send(Request::get(url, bound).service()).await {
@@ -102,11 +110,11 @@ impl Mirror {
 
 impl Repository for Mirror {
     fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(self.fetch("", name, max_length))
+        Box::pin(self.fetch(&self.metadata, name, max_length))
     }
 
     fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(self.fetch("targets/", path, max_length))
+        Box::pin(self.fetch(&self.targets, path, max_length))
     }
 }
 
@@ -150,8 +158,11 @@ pub(super) async fn refresh(
     memory: Memory,
     now: Timestamp,
 ) -> Result<Content, Failure> {
-    let refusal = Refusal::default();
-    let mirror = Mirror { client: client.clone(), base: mirror.clone(), refusal: refusal.clone() };
+    let targets = mirror
+        .join("targets/")
+        .map_err(|error| Failure::Invalid { cause: error.to_string(), expired: false })?;
+    let mirror = Mirror::new(client.clone(), mirror.clone(), targets);
+    let refusal = mirror.refusal.clone();
     let updater = updater(mirror, bootstrap)?.with_store(memory);
     finish(updater, &refusal, now).await
 }

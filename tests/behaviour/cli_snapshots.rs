@@ -92,6 +92,10 @@ fn every_help() {
     let world = plugin(World::new());
     snapshot(&world, "help", &["--help"]);
     snapshot(&world, "help_sign", &["sign", "--help"]);
+    snapshot(&world, "help_trust", &["trust", "--help"]);
+    for command in ["init", "update", "show", "export"] {
+        snapshot(&world, &format!("help_trust_{command}"), &["trust", command, "--help"]);
+    }
     snapshot(&world, "help_verify", &["verify", "--help"]);
     snapshot(&world, "help_version", &["version", "--help"]);
 }
