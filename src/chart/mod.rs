@@ -24,6 +24,7 @@ pub use manifest::{
 };
 pub use metadata::{ChartMetadata, MAX_METADATA_BYTES};
 pub use reference::{ChartReference, RepositoryPrefix};
+pub(crate) use strict::check_distinct_keys;
 
 #[cfg(test)]
 mod tests {

@@ -135,12 +135,32 @@ pub(super) fn check_json(bytes: &[u8], keys: StrictKeys) -> Result<(), serde_jso
     deserializer.end()
 }
 
+/// Checks that `bytes` are exactly one JSON document without repeated keys, at any depth; nesting is bounded
+/// by the parser. Two readers that resolve a repeated key differently see two documents in the same signed
+/// bytes (gitsign CVE-2026-44309).
+///
+/// # Errors
+/// The parser's words for what is wrong and where.
+pub(crate) fn check_distinct_keys(bytes: &[u8]) -> Result<(), serde_json::Error> {
+    check_json(bytes, StrictKeys { known: &[], depth: Depth::Whole, merge: true })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const WHOLE: StrictKeys =
         StrictKeys { known: &["layers", "size", "key"], depth: Depth::Whole, merge: true };
+
+    #[test]
+    fn one_document_with_distinct_keys_is_read_and_nothing_else() {
+        assert!(check_distinct_keys(br#"{"a":[1,{"a":2}],"b":{"a":3}}"#).is_ok());
+        for text in [r#"[{"x":{"a":1,"b":2,"a":3}}]"#, r#"{"a":1,"\u0061":2}"#, "{} {}", "{}x", ""]
+        {
+            assert!(check_distinct_keys(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(check_distinct_keys("[".repeat(100_000).as_bytes()).is_err());
+    }
 
     #[test]
     fn refuses_repeated_and_confusable_keys_at_any_depth() {

@@ -2,8 +2,8 @@
 
 use sigstore_types::SignatureContent;
 
-use super::json;
 use super::statement::{PAYLOAD_TYPE, Statement};
+use crate::chart::check_distinct_keys;
 use crate::error::{Error, Reason, Result};
 
 /// The largest bundle that is read; real ones take 12 KB.
@@ -35,7 +35,7 @@ impl Bundle {
                 bytes.len()
             )));
         }
-        json::check(bytes).map_err(|error| malformed(error.to_string()))?;
+        check_distinct_keys(bytes).map_err(|error| malformed(error.to_string()))?;
         let inner: sigstore_types::Bundle =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         Self::from_inner(inner)
@@ -94,7 +94,7 @@ mod tests {
         for (text, words) in [
             ("", "EOF"),
             ("{}", "missing field"),
-            (r#"{"mediaType":"a","mediaType":"b"}"#, "repeated"),
+            (r#"{"mediaType":"a","mediaType":"b"}"#, "appears twice"),
             (r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v9+json"}"#, "v9"),
         ] {
             let error = Bundle::parse(text.as_bytes()).unwrap_err();

@@ -6,7 +6,6 @@
 
 mod bundle;
 mod coverage;
-mod json;
 mod policy;
 mod refusal;
 mod statement;

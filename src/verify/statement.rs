@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::json;
-use crate::chart::{CHART_LAYER, Digest, PROV_LAYER};
+use crate::chart::{CHART_LAYER, Digest, PROV_LAYER, check_distinct_keys};
 use crate::error::{Error, Reason, Result};
 
 /// The predicate type of a signature (cosign's); anything else is an attestation of another kind.
@@ -164,7 +163,7 @@ impl Statement {
         let malformed = |cause: String| {
             Error::refused(Reason::Malformed, "not an in-toto statement").cause(cause)
         };
-        json::check(payload).map_err(|error| malformed(error.to_string()))?;
+        check_distinct_keys(payload).map_err(|error| malformed(error.to_string()))?;
         let statement: Self =
             serde_json::from_slice(payload).map_err(|error| malformed(error.to_string()))?;
         if ![STATEMENT_TYPE, STATEMENT_TYPE_V0].contains(&statement.type_.as_str()) {
