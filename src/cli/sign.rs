@@ -8,13 +8,11 @@ use zeroize::Zeroizing;
 use super::args::SignArgs;
 use super::drive::{Object, drive, each};
 use super::words::host_of;
-use super::{Context, Ended, Environment, setup};
+use super::{Context, Ended, Environment, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::net;
-use crate::run::{Aftermath, Report, SignObject, SignRun, TrustReport};
+use crate::run::{Aftermath, Report, SignObject, SignRun};
 use crate::sign::{Offered, Platform, Projected, Services, Signer, Token, TokenSource};
-use crate::trust;
 use crate::verify::Verifier;
 
 /// Referrers that are read back at most after a signature was attached.
@@ -32,21 +30,19 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and --identity-token - both want it"));
     }
-    let root = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
-    let config = arguments.signing_config.as_deref().map(trust::Source::parse);
-    if root.is_some() != config.is_some() {
-        return Err(Error::usage("--trusted-root and --signing-config belong together").cause(
-            "a signature is verified before it is attached, with the root of its instance",
-        ));
-    }
-    let config = trust::signing_config(config.as_ref())?;
-    let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
+    let timeout = arguments.common.timeout;
+    let (config, root, trust) = trust::root_and_services(
+        &arguments.trust,
+        arguments.signing_config.as_deref(),
+        timeout,
+        context,
+    )?;
+    let verifier = Verifier::new(root);
     let services = Services::select(&config, arguments.rekor_version, context.world.now())?;
     let source = token_source(&arguments, context)?;
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
-    let client = net::Client::new(net::Options::default())?;
+    let client = trust::client(&arguments.trust)?;
 
-    let timeout = arguments.common.timeout;
     context.world.enter(format!("getting an identity token from {}", source.label()));
     let token = drive(context, timeout, source.resolve(&client))??;
     token
@@ -59,11 +55,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         registry,
         signer: Signer::new(client, services, source, token),
         verifier,
-        trust: TrustReport {
-            source: root.map(|source| source.words()).unwrap_or_default(),
-            age: None,
-            expires: None,
-        },
+        trust,
         aftermath: Aftermath::default(),
     };
     let blank = |typed: &str, object: Option<&SignObject>| {

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use super::args::{MatchArg, VerifyArgs};
 use super::drive::{Object, each};
-use super::{Context, Ended, setup};
+use super::{Context, Ended, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Limits, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
-use crate::trust;
+use crate::run::{Limits, Report, VerifyObject, VerifyRun, VerifySource};
 use crate::verify::{Match, Verifier};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
@@ -17,14 +16,15 @@ const MAX_REFERRERS: usize = 100_000;
 
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let policy = arguments.identity.policy()?;
-    let source = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let objects = objects(&arguments)?;
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
+    let timeout = arguments.common.timeout;
+    let (root, trust) = trust::root(&arguments.trust, arguments.offline, timeout, context)?;
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
-        verifier: Verifier::new(trust::trusted_root(source.as_ref())?),
+        verifier: Verifier::new(root),
         policy,
         matching: match arguments.matching {
             MatchArg::Manifest => Match::Manifest,
@@ -35,18 +35,14 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             bytes: arguments.max_candidate_bytes,
             time: arguments.max_candidate_time,
         },
-        trust: TrustReport {
-            source: source.map(|source| source.words()).unwrap_or_default(),
-            age: None,
-            expires: None,
-        },
+        trust,
         repeated_flags: std::mem::take(&mut context.given.repeated),
     };
     let blank = |typed: &str, object: Option<&VerifyObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
     };
     let work = async |object: &VerifyObject| run.verify(object).await;
-    let outcomes = each(context, arguments.common.timeout, &objects, blank, work);
+    let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 

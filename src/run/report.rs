@@ -431,7 +431,7 @@ impl From<&Identity> for TrustedAs {
 /// What the cryptography relied on.
 #[derive(Clone, Debug, Serialize)]
 pub struct TrustReport {
-    /// `embedded`, or the file's name.
+    /// `instance NAME`, `embedded`, or the file's name.
     pub source: String,
     /// Its age in seconds, where it was refreshed from somewhere.
     pub age: Option<i64>,
