@@ -21,7 +21,7 @@
 //! | [`net`] | the one HTTP client: bounds, redirects, origins, retries | the network |
 //! | [`registry`] | the OCI distribution protocol, with credentials | `net`, credential files and helpers |
 //! | [`store`] | where signatures live: referrers, fallback tag, cosign's tag, files | `registry`, bundle files |
-//! | [`trust`] | the trusted root and the signing config | their files |
+//! | [`trust`] | the trusted root and the signing config, by TUF or from files | `net`, their files, a cache |
 //! | [`sign`] | from a statement to a bundle: token and certificate, or a key; timestamp, log | `net` |
 //! | [`run`] | the two paths, and the report as data | all of these |
 //! | [`cli`] | arguments, environment, words, JSON, the exit code | the streams it is given |
@@ -45,7 +45,7 @@
 //!
 //! # What it does not do (yet)
 //!
-//! It does not refresh trust (no TUF), knows no keys in hardware or at a cloud and no policy file, judges no legacy cosign signatures and
+//! It knows no GitHub instance (which has no log), no keys in hardware or at a cloud and no policy file, judges no legacy cosign signatures and
 //! no attestations, and checks no PGP signature. It does not push, pull or install charts. It never runs
 //! what is in a chart and never extracts one to disk.
 //!
@@ -58,7 +58,7 @@
 //! use helm_sigstore::verify::{Bundle, Verifier};
 //!
 //! # fn main() -> helm_sigstore::error::Result<()> {
-//! let verifier = Verifier::new(trust::trusted_root(Some(&Source::Embedded))?);
+//! let verifier = Verifier::new(trust::trusted_root(&Source::Embedded)?);
 //! let error = Bundle::parse(b"{}").unwrap_err();
 //! assert_eq!(error.reason.as_str(), "malformed");
 //! # let _ = verifier;

@@ -11,7 +11,7 @@ use super::identities::IdentityArgs;
     version,
     after_help = "Exit codes:
   0 done or verified   2 usage   3 unsigned   4 undecided, retry   5 refused   6 no such chart
-Every flag can be set as HELM_SIGSTORE_<FLAG>, for example HELM_SIGSTORE_TRUSTED_ROOT=embedded.",
+Every flag can be set as HELM_SIGSTORE_<FLAG>, for example HELM_SIGSTORE_INSTANCE=staging.",
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100
@@ -25,6 +25,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     Key(KeyArgs),
     Sign(Box<SignArgs>),
+    Trust(Box<TrustCommand>),
     Verify(Box<VerifyArgs>),
     Version(VersionArgs),
 }
@@ -78,7 +79,7 @@ pub(super) struct SignArgs {
     pub tlog_upload: bool,
 
     /// Services to sign with: a signing config, or `embedded` for public-good Sigstore
-    #[arg(long, value_name = "FILE|embedded", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "FILE|embedded", conflicts_with = "instance", value_parser = NonEmptyStringValueParser::new())]
     pub signing_config: Option<String>,
 
     /// Transparency log to use where the signing config offers both; default: 1
@@ -205,9 +206,110 @@ pub(super) struct BundleOutArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Trust")]
 pub(super) struct TrustArgs {
-    /// Whom to trust: a trusted root, or `embedded` for public-good Sigstore
-    #[arg(long, value_name = "FILE|embedded", value_parser = NonEmptyStringValueParser::new())]
+    /// Whom to trust, in place of an instance: a trusted root or trust config, or `embedded` for public-good
+    /// Sigstore as it was when this program was built
+    #[arg(long, value_name = "FILE|embedded", conflicts_with = "instance", value_parser = NonEmptyStringValueParser::new())]
     pub trusted_root: Option<String>,
+
+    /// Sigstore instance: production, staging, or one that `trust init` has set up; default: production
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub instance: Option<String>,
+
+    /// Certificate authority for the HTTPS of Sigstore's services and mirrors (PEM), beside the system's
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub sigstore_ca_file: Option<String>,
+
+    /// Refuse trust that was last refreshed longer ago than this, as in 72h
+    #[arg(long, value_name = "DURATION", value_parser = long_duration)]
+    pub max_trust_age: Option<std::time::Duration>,
+}
+
+impl TrustArgs {
+    /// Whether any trust is named: else it is the public-good instance's.
+    pub(super) fn is_named(&self) -> bool {
+        self.trusted_root.is_some() || self.instance.is_some()
+    }
+}
+
+/// See what is trusted, bring it up to date, and set up instances of your own.
+#[derive(Debug, Args)]
+pub(super) struct TrustCommand {
+    #[command(subcommand)]
+    pub action: TrustAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TrustAction {
+    /// Set up a Sigstore instance of your own, from its TUF repository and a root that you trust
+    Init(TrustInitArgs),
+    /// Fetch what is new from the instance, whatever the age of the cache
+    Update(TrustUpdateArgs),
+    /// Show what is trusted, from where, how old it is and until when it counts
+    Show(TrustShowArgs),
+    /// Write the trusted root for a machine without network: there, --trusted-root FILE
+    Export(TrustExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrustInitArgs {
+    /// Name of the instance
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub name: String,
+
+    /// URL of its TUF repository
+    #[arg(long, value_name = "URL", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub mirror: String,
+
+    /// TUF root to start from, got by a way that you trust
+    #[arg(long, value_name = "FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub root: String,
+
+    /// Replace an instance of this name
+    #[arg(long)]
+    pub force: bool,
+
+    /// Certificate authority for the HTTPS of the mirror (PEM), beside the system's
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub sigstore_ca_file: Option<String>,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrustUpdateArgs {
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrustShowArgs {
+    /// Ask nobody: what is cached counts as of its last refresh
+    #[arg(long)]
+    pub offline: bool,
+
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrustExportArgs {
+    /// File to write; default: standard output
+    #[arg(value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub file: Option<String>,
+
+    /// Ask nobody: what is cached counts as of its last refresh
+    #[arg(long)]
+    pub offline: bool,
+
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -274,6 +376,14 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
         return Err(words());
     }
     Ok(duration)
+}
+
+/// The same without that bound: trust may be old.
+fn long_duration(text: &str) -> Result<std::time::Duration, String> {
+    let words = || "expected a duration such as 12h or 720h".to_owned();
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| words())?;
+    let duration = std::time::Duration::try_from(parsed).map_err(|_| words())?;
+    if duration.is_zero() { Err(words()) } else { Ok(duration) }
 }
 
 #[cfg(test)]

@@ -40,12 +40,35 @@ impl Environment {
         if let Some(path) = self.value("HELM_REGISTRY_CONFIG") {
             return Some(PathBuf::from(path));
         }
-        let home = match (self.value("HELM_CONFIG_HOME"), self.value("XDG_CONFIG_HOME")) {
+        Some(self.helm_config_home()?.join("registry").join("config.json"))
+    }
+
+    fn helm_config_home(&self) -> Option<PathBuf> {
+        Some(match (self.value("HELM_CONFIG_HOME"), self.value("XDG_CONFIG_HOME")) {
             (Some(helm), _) => PathBuf::from(helm),
             (None, Some(xdg)) => PathBuf::from(xdg).join("helm"),
             (None, None) => self.default_config_home()?,
+        })
+    }
+
+    /// Where what the user has set up is kept: beside Helm's configuration.
+    pub(super) fn config_home(&self) -> Option<PathBuf> {
+        Some(self.helm_config_home()?.join("sigstore"))
+    }
+
+    /// Where what can be fetched again is kept: in Helm's cache.
+    pub(super) fn cache_home(&self) -> Option<PathBuf> {
+        let home = match (self.value("HELM_CACHE_HOME"), self.value("XDG_CACHE_HOME")) {
+            (Some(helm), _) => PathBuf::from(helm),
+            (None, Some(xdg)) => PathBuf::from(xdg).join("helm"),
+            (None, None) if cfg!(windows) => PathBuf::from(self.value("TEMP")?).join("helm"),
+            (None, None) => {
+                let home = PathBuf::from(self.value("HOME")?);
+                let cache = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
+                home.join(cache).join("helm")
+            }
         };
-        Some(home.join("registry").join("config.json"))
+        Some(home.join("sigstore"))
     }
 
     fn default_config_home(&self) -> Option<PathBuf> {

@@ -10,6 +10,7 @@ mod parse;
 mod print;
 mod setup;
 mod sign;
+mod trust;
 mod verify;
 mod version;
 mod words;
@@ -219,6 +220,7 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
             context.subject = Subject { inputs: arguments.charts.clone(), signing: false };
             verify::run(*arguments, context)
         }
+        Command::Trust(command) => trust::run(*command, context),
         Command::Version(arguments) => Ok(version::answer(json, arguments.short, &context.tool)),
     }
 }

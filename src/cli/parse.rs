@@ -16,7 +16,7 @@ const WIDTH: usize = 100;
 
 /// What the help begins with: something that works, ready to be pasted. It is not wrapped, because a
 /// broken line would not work any more.
-const ROOT_EXAMPLE: &str = "PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --trusted-root embedded \\
+const ROOT_EXAMPLE: &str = "PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 \\
       --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com";
 
@@ -31,24 +31,36 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
-  $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts \\
-      --trusted-root embedded --signing-config embedded
-  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key \\
-      --trusted-root embedded --signing-config embedded",
+  $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key",
+    ),
+    (
+        "trust",
+        "PROGRAM trust show
+  $ PROGRAM trust init acme --mirror https://tuf.acme.example --root root.json
+  $ PROGRAM trust export trusted_root.json",
     ),
     (
         "verify",
-        "PROGRAM verify oci://ghcr.io/acme/charts/web --version ^1 --trusted-root embedded \\
+        "PROGRAM verify oci://ghcr.io/acme/charts/web --version ^1 \\
       --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
-  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --trusted-root embedded \\
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 \\
       --github 'acme/charts@refs/tags/*'
-  $ PROGRAM verify web-1.4.2.tgz --bundle web.sigstore.json --offline --trusted-root embedded \\
+  $ PROGRAM verify web-1.4.2.tgz --bundle web.sigstore.json --offline \\
       --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
-  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub --trusted-root embedded",
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub",
     ),
     ("version", "PROGRAM version -o json"),
+];
+
+/// The same of each command of `trust`.
+const TRUST_EXAMPLES: &[(&str, &str)] = &[
+    ("init", "PROGRAM trust init acme --mirror https://tuf.acme.example --root root.json"),
+    ("update", "PROGRAM trust update --instance staging"),
+    ("show", "PROGRAM trust show -o json"),
+    ("export", "PROGRAM trust export trusted_root.json"),
 ];
 
 /// The flags of `verify` that a command in a hint repeats, so that it finds what this one found. Never a
@@ -59,11 +71,13 @@ const REPEATED: &[&str] = &[
     "cert_file",
     "chart",
     "insecure_skip_tls_verify",
+    "instance",
     "key_file",
     "matching",
     "offline",
     "plain_http",
     "repository",
+    "sigstore_ca_file",
     "trusted_root",
 ];
 
@@ -131,10 +145,11 @@ pub(super) fn parse(
         .try_get_matches_from(words(&[]))
         .map_err(|error| wrong(&error, &[]))?;
     definition.build();
+    // `trust show` is a command inside a command, and the flags are those of the innermost.
     let (mut command, mut of) = (&definition, &matches);
-    while let Some((name, below)) = of.subcommand() {
+    while let Some((name, inner)) = of.subcommand() {
         let Some(found) = command.find_subcommand(name) else { break };
-        (command, of) = (found, below);
+        (command, of) = (found, inner);
     }
     let (given, flags) = match std::ptr::eq(of, &matches) {
         true => Default::default(),
@@ -177,6 +192,12 @@ fn definition(program: &str, terminal: bool) -> clap::Command {
             })
         });
     }
+    command = command.mut_subcommand("trust", |mut trust| {
+        for (name, example) in TRUST_EXAMPLES {
+            trust = trust.mut_subcommand(name, |sub| sub.help_template(template(example)));
+        }
+        trust
+    });
     if terminal { command } else { command.term_width(WIDTH) }
 }
 
@@ -481,7 +502,19 @@ mod tests {
     fn every_help_begins_with_an_example_that_works() {
         for (program, plugin) in [("helm-sigstore", ""), ("helm sigstore", "sigstore")] {
             let environment = environment(&[("HELM_PLUGIN_NAME", plugin)]);
-            for command in ["", "key", "key generate", "sign", "verify", "version"] {
+            for command in [
+                "",
+                "key",
+                "key generate",
+                "sign",
+                "trust",
+                "trust init",
+                "trust update",
+                "trust show",
+                "trust export",
+                "verify",
+                "version",
+            ] {
                 for text in [format!("{command} --help"), format!("help {command}")] {
                     let Err(Unparsed::Help(help)) = parse(&words(&text), &environment, false)
                     else {

@@ -103,7 +103,7 @@ pub(super) fn weakened(arguments: &RegistryArgs, host: Option<&str>) -> Vec<Stri
     flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned()).collect()
 }
 
-fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+pub(super) fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let cannot = |error: std::io::Error| {
         Error::usage("cannot read file").on(path.display().to_string()).cause(error.to_string())

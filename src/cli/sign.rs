@@ -7,15 +7,13 @@ use zeroize::Zeroizing;
 use super::args::SignArgs;
 use super::drive::{Object, drive, each};
 use super::words::host_of;
-use super::{Context, Ended, Environment, confirm, key, setup};
+use super::{Context, Ended, Environment, confirm, key, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::net;
 use crate::run::{Aftermath, Report, SignObject, SignRun, TrustReport};
 use crate::sign::{
     KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
 };
-use crate::trust;
 use crate::verify::Verifier;
 
 /// Referrers that are read back at most after a signature was attached.
@@ -30,43 +28,42 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and --identity-token - both want it"));
     }
-    let root = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
-    let config = arguments.signing_config.as_deref().map(trust::Source::parse);
-    if root.is_some() != config.is_some() {
-        return Err(Error::usage("--trusted-root and --signing-config belong together").cause(
-            "a signature is verified before it is attached, with the root of its instance",
-        ));
-    }
     if !arguments.tlog_upload && arguments.key.is_none() {
         return Err(Error::usage("an identity is signed for in the log")
             .on("--tlog-upload=false")
             .cause("its certificate lasts for minutes, and the log proves when it signed"));
     }
-    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let timeout = arguments.common.timeout;
-    let (signer, verifier) = match &arguments.key {
-        Some(named) => {
-            let key = key::private(named, context)?;
-            let (verifier, services) = if arguments.tlog_upload || root.is_some() {
-                let config = trust::signing_config(config.as_ref())?;
-                let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
-                let now = context.world.now();
-                let (version, logged) = (arguments.rekor_version, arguments.tlog_upload);
-                (verifier, KeyServices::select(&config, version, logged, now)?)
-            } else {
-                (Verifier::without_trust(), KeyServices::default())
-            };
+    let key = match &arguments.key {
+        Some(named) => Some(key::private(named, context)?),
+        None => None,
+    };
+    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
+    let client = trust::client(&arguments.trust)?;
+    let config = arguments.signing_config.as_deref();
+    // A key that logs nothing needs no Sigstore, unless one is named for its timestamps.
+    let alone = !arguments.tlog_upload && config.is_none() && !arguments.trust.is_named();
+    let (signer, verifier, trust) = match key {
+        Some(key) if alone => {
+            let services = KeyServices::default();
             announce_key(&services, &key, context);
-            let client = net::Client::new(net::Options::default())?;
-            (Signer::with_key(client, services, key), verifier)
+            let signer = Signer::with_key(client, services, key);
+            (signer, Verifier::without_trust(), TrustReport::none())
+        }
+        Some(key) => {
+            let (config, root, trust) =
+                trust::root_and_services(&arguments.trust, config, timeout, context)?;
+            let (version, logged) = (arguments.rekor_version, arguments.tlog_upload);
+            let services = KeyServices::select(&config, version, logged, context.world.now())?;
+            announce_key(&services, &key, context);
+            (Signer::with_key(client, services, key), Verifier::new(root), trust)
         }
         None => {
-            let config = trust::signing_config(config.as_ref())?;
-            let verifier = Verifier::new(trust::trusted_root(root.as_ref())?);
+            let (config, root, trust) =
+                trust::root_and_services(&arguments.trust, config, timeout, context)?;
             let now = context.world.now();
             let services = Services::select(&config, arguments.rekor_version, now)?;
             let source = token_source(&arguments, context)?;
-            let client = net::Client::new(net::Options::default())?;
             let label = source.label();
             context.world.enter(format!("getting an identity token from {label}"));
             let token = drive(context, timeout, source.resolve(&client))??;
@@ -74,7 +71,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
                 .check(context.world.now(), crate::sign::AUDIENCE)
                 .map_err(|error| error.on(source.label()))?;
             announce(&services, &source, &token, arguments.yes, context)?;
-            (Signer::new(client, services, source, token), verifier)
+            (Signer::new(client, services, source, token), Verifier::new(root), trust)
         }
     };
 
@@ -83,11 +80,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         registry,
         signer,
         verifier,
-        trust: TrustReport {
-            source: root.map_or_else(|| "none".to_owned(), |source| source.words()),
-            age: None,
-            expires: None,
-        },
+        trust,
         aftermath: Aftermath::default(),
     };
     let blank = |typed: &str, object: Option<&SignObject>| {

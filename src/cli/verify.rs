@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use super::args::{MatchArg, VerifyArgs};
 use super::drive::{Object, each};
-use super::{Context, Ended, key, setup};
+use super::{Context, Ended, key, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{Limits, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
-use crate::trust;
 use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
@@ -34,20 +33,24 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         }
         (_, Some(_)) => return Err(Error::usage("a key and an identity were given").on("--key")),
     };
-    let source = arguments.trust.trusted_root.as_deref().map(trust::Source::parse);
     let objects = objects(&arguments)?;
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
+    let timeout = arguments.common.timeout;
+    let (verifier, trust) = match &policy {
+        // Without log there is nothing that a root would say.
+        Policy::Key(trusted) if trusted.log == LogCheck::Ignored && !arguments.trust.is_named() => {
+            (Verifier::without_trust(), TrustReport::none())
+        }
+        _ => {
+            let (root, trust) = trust::root(&arguments.trust, arguments.offline, timeout, context)?;
+            (Verifier::new(root), trust)
+        }
+    };
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
-        verifier: match (&policy, &source) {
-            // Without log there is nothing that a root would say.
-            (Policy::Key(trusted), None) if trusted.log == LogCheck::Ignored => {
-                Verifier::without_trust()
-            }
-            _ => Verifier::new(trust::trusted_root(source.as_ref())?),
-        },
+        verifier,
         policy,
         matching: match arguments.matching {
             MatchArg::Manifest => Match::Manifest,
@@ -58,18 +61,14 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             bytes: arguments.max_candidate_bytes,
             time: arguments.max_candidate_time,
         },
-        trust: TrustReport {
-            source: source.map_or_else(|| "none".to_owned(), |source| source.words()),
-            age: None,
-            expires: None,
-        },
+        trust,
         repeated_flags: std::mem::take(&mut context.given.repeated),
     };
     let blank = |typed: &str, object: Option<&VerifyObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
     };
     let work = async |object: &VerifyObject| run.verify(object).await;
-    let outcomes = each(context, arguments.common.timeout, &objects, blank, work);
+    let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 

@@ -431,12 +431,19 @@ impl From<&Identity> for TrustedAs {
 /// What the cryptography relied on.
 #[derive(Clone, Debug, Serialize)]
 pub struct TrustReport {
-    /// `embedded`, or the file's name.
+    /// `instance NAME`, `embedded`, or the file's name.
     pub source: String,
     /// Its age in seconds, where it was refreshed from somewhere.
     pub age: Option<i64>,
     /// When it expires, where it does.
     pub expires: Option<Timestamp>,
+}
+
+impl TrustReport {
+    /// Of a run that relies on nothing but a key.
+    pub fn none() -> Self {
+        Self { source: "none".to_owned(), age: None, expires: None }
+    }
 }
 
 /// A place that was asked.

@@ -98,12 +98,12 @@ fn several_objects_have_results_in_their_order_and_every_message_names_its_objec
 fn a_failure_of_the_whole_command_is_a_result_of_every_object() {
     let mut world = World::new();
     world.environment.remove("HELM_SIGSTORE_TRUSTED_ROOT");
-    let words = ["verify", "-o", "json", "oci://127.0.0.1:1/a", "oci://127.0.0.1:1/b"];
+    let words = ["verify", "--offline", "-o", "json", "oci://127.0.0.1:1/a", "oci://127.0.0.1:1/b"];
     let document = world.run(&words).exits(4).json();
-    for (result, input) in document["results"].as_array().unwrap().iter().zip(&words[3..]) {
+    for (result, input) in document["results"].as_array().unwrap().iter().zip(&words[4..]) {
         assert_eq!(result["input"], *input);
         assert_eq!(result["reason"], "trust-unusable");
-        assert_eq!(result["hint"], "--trusted-root embedded");
+        assert_eq!(result["hint"], "--trusted-root FILE");
     }
 }
 

@@ -95,6 +95,10 @@ fn every_help() {
     snapshot(&world, "help_key", &["key", "--help"]);
     snapshot(&world, "help_key_generate", &["key", "generate", "--help"]);
     snapshot(&world, "help_sign", &["sign", "--help"]);
+    snapshot(&world, "help_trust", &["trust", "--help"]);
+    for command in ["init", "update", "show", "export"] {
+        snapshot(&world, &format!("help_trust_{command}"), &["trust", command, "--help"]);
+    }
     snapshot(&world, "help_verify", &["verify", "--help"]);
     snapshot(&world, "help_version", &["version", "--help"]);
 }
@@ -219,9 +223,8 @@ fn the_words_of_what_stays_undecided() {
     world.environment.remove("HELM_SIGSTORE_PLAIN_HTTP");
     snapshot(&world, "undecided_plain_http", &verify_words(&signer, &[&reference]));
     world.environment.remove("HELM_SIGSTORE_TRUSTED_ROOT");
-    snapshot(&world, "undecided_no_trusted_root", &verify_words(&signer, &[&reference]));
-    world.environment.remove("HELM_SIGSTORE_SIGNING_CONFIG");
-    snapshot(&world, "undecided_no_signing_config", &["sign", &reference]);
+    let offline = verify_words(&signer, &[&reference, "--offline"]);
+    snapshot(&world, "undecided_no_trusted_root", &offline);
 }
 
 #[test]

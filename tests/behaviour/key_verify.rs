@@ -119,7 +119,7 @@ fn a_logged_signature_by_a_key_needs_its_trusted_root() {
     let root = stranger.argument("trusted_root.json");
     verify(&world, &reference, "release", &["--trusted-root", &root]).exits(5);
     world.environment.remove("HELM_SIGSTORE_TRUSTED_ROOT");
-    verify(&world, &reference, "release", &[]).exits(4).says("no trusted root is named");
+    verify(&world, &reference, "release", &["--offline"]).exits(4);
     let ended = verify(&world, &reference, "release", &["--insecure-ignore-tlog"]).exits(0);
     assert!(ended.stdout.contains("Logged in: not checked"), "{}", ended.stdout);
     let result = verdict(&world, &reference, "release", &["--insecure-ignore-tlog"]);
@@ -303,6 +303,6 @@ fn verifies_every_kind_of_key_that_cosign_signs_with() {
         *wrong.last_mut().unwrap() ^= 1;
         let bad = crate::verify_craft::write(&world, "bad.json", bundle(&wrong).as_bytes());
         verify(&world, &file, name, &["--insecure-ignore-tlog", "--bundle", &bad]).exits(5);
-        verify(&world, &file, name, &["--bundle", &good]).exits(4).says("trusted root");
+        verify(&world, &file, name, &["--bundle", &good, "--offline"]).exits(4);
     }
 }

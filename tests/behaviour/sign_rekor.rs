@@ -113,19 +113,17 @@ fn one_trust_file_without_the_other_is_a_usage_error() {
 }
 
 #[test]
-fn without_any_trust_file_it_is_undecided_and_the_hint_names_both_flags() {
+fn without_an_instance_that_exists_nothing_is_signed() {
     let mut world = World::new();
     let (reference, _) = world.push_web();
     world.environment.remove("HELM_SIGSTORE_TRUSTED_ROOT");
     world.environment.remove("HELM_SIGSTORE_SIGNING_CONFIG");
+    world.environment.insert("HELM_SIGSTORE_INSTANCE".to_owned(), "absent".to_owned());
     world
         .run(&["sign", &reference])
-        .exits(4)
-        .says("hint: ")
-        .says("--trusted-root embedded --signing-config embedded");
-    let ended = world.run(&["sign", &reference, "-o", "json"]);
-    let result = ended.json()["results"][0].clone();
-    assert_eq!(result["reason"], "trust-unusable", "{result:#}");
+        .exits(2)
+        .says("no such instance: absent")
+        .says("trust init absent --mirror URL --root FILE");
     assert_nothing_public(&world);
     assert_eq!(world.registry.requests().len(), 0);
 }

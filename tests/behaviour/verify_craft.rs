@@ -97,7 +97,7 @@ pub(crate) fn sign_by(world: &World, identity: &Identity, statement: &Value) -> 
 /// A bundle over `content` by `identity`.
 pub(crate) fn bundle_by(world: &World, identity: &Identity, content: Content<'_>) -> Vec<u8> {
     let config = Source::File(world.path("signing_config.json"));
-    let config = trust::signing_config(Some(&config)).unwrap();
+    let config = trust::signing_config(&config).unwrap();
     let services = Services::select(&config, None, Timestamp::now()).unwrap();
     let token = world.sigstore.token(identity);
     let offered = Offered { environment: Some(token.into()), ..Offered::default() };

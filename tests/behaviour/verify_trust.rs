@@ -20,14 +20,15 @@ fn past() -> Value {
 }
 
 #[test]
-fn without_a_trusted_root_nothing_is_verified_and_the_flag_is_named() {
+fn with_nothing_to_trust_nothing_is_verified_and_the_flag_is_named() {
     let mut world = World::new();
     let (reference, _) = world.signed_web();
     world.environment.remove("HELM_SIGSTORE_TRUSTED_ROOT");
-    let words = ["error: no trusted root is named", "--trusted-root embedded"];
-    let ended = world.verify(&[&reference]).exits(4).says(words[0]).says(words[1]);
+    let words = ["error: nothing to trust offline: instance production", "--trusted-root FILE"];
+    let offline = [reference.as_str(), "--offline"];
+    let ended = world.verify(&offline).exits(4).says(words[0]).says(words[1]);
     assert_eq!(ended.stdout, "");
-    assert_eq!(world.verdict(&[&reference])["reason"], "trust-unusable");
+    assert_eq!(world.verdict(&offline)["reason"], "trust-unusable");
     assert_eq!(world.registry.requests(), []);
 }
 

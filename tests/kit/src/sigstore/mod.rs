@@ -43,12 +43,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+pub(crate) use self::clock::{date, wall_seconds};
 pub use self::error::{Error, Result};
 pub use self::fault::{Fault, Service};
 pub use self::http::Request;
 use self::http::{Sockets, lock};
 pub use self::identity::{Identity, IssuerKind};
 use self::instance::Instance;
+pub(crate) use self::keys::{KeyKind, SigningKey, sha256};
 
 /// Versions of the transparency log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,278 @@
+//! `trust`, and the trust that `sign` and `verify` rely on.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::args::{
+    Output, TrustAction, TrustArgs, TrustCommand, TrustExportArgs, TrustInitArgs, TrustShowArgs,
+};
+use super::drive::drive;
+use super::{Context, Ended, setup};
+use crate::error::{Error, Result};
+use crate::net;
+use crate::run::TrustReport;
+use crate::trust::{self, Asking, Instance, InstanceTrust, Source};
+use crate::verify::TrustRoot;
+
+/// The schema of the JSON form.
+const SCHEMA: &str = "helm-sigstore.trust/v1";
+
+/// What the flags lead to.
+enum Trust {
+    /// Something that a flag names.
+    Named(Source),
+    /// An instance, verified by TUF.
+    Instance(Box<InstanceTrust>),
+}
+
+/// The client for Sigstore's services and mirrors.
+pub(super) fn client(arguments: &TrustArgs) -> Result<net::Client> {
+    service_client(arguments.sigstore_ca_file.as_deref())
+}
+
+fn service_client(ca_file: Option<&str>) -> Result<net::Client> {
+    let extra_ca_pem = ca_file.map(setup::read_pem).transpose()?;
+    net::Client::new(net::Options { extra_ca_pem, ..net::Options::default() })
+}
+
+/// The trusted root and what the report says of it.
+pub(super) fn root(
+    arguments: &TrustArgs,
+    offline: bool,
+    timeout: Duration,
+    context: &mut Context<'_, '_>,
+) -> Result<(TrustRoot, TrustReport)> {
+    match load(arguments, offline, false, timeout, context)? {
+        Trust::Named(source) => Ok((trust::trusted_root(&source)?, named(&source))),
+        Trust::Instance(of) => Ok((of.trust_root()?, report(&of, context))),
+    }
+}
+
+/// The same with the services to sign with.
+pub(super) fn root_and_services(
+    arguments: &TrustArgs,
+    signing_config: Option<&str>,
+    timeout: Duration,
+    context: &mut Context<'_, '_>,
+) -> Result<(sigstore_trust_root::SigningConfig, TrustRoot, TrustReport)> {
+    if arguments.trusted_root.is_some() != signing_config.is_some() {
+        return Err(Error::usage("--trusted-root and --signing-config belong together").cause(
+            "a signature is verified before it is attached, with the root of its instance",
+        ));
+    }
+    match (load(arguments, false, false, timeout, context)?, signing_config) {
+        (Trust::Named(source), Some(config)) => {
+            let config = trust::signing_config(&Source::parse(config))?;
+            Ok((config, trust::trusted_root(&source)?, named(&source)))
+        }
+        (Trust::Instance(of), None) => {
+            Ok((of.signing_config()?, of.trust_root()?, report(&of, context)))
+        }
+        _ => Err(Error::usage("--trusted-root and --signing-config belong together")),
+    }
+}
+
+fn named(source: &Source) -> TrustReport {
+    TrustReport { source: source.words(), age: None, expires: None }
+}
+
+fn report(of: &InstanceTrust, context: &Context<'_, '_>) -> TrustReport {
+    TrustReport {
+        source: of.words(),
+        age: Some(of.age(context.world.now())),
+        expires: Some(of.expires),
+    }
+}
+
+fn load(
+    arguments: &TrustArgs,
+    offline: bool,
+    always: bool,
+    timeout: Duration,
+    context: &mut Context<'_, '_>,
+) -> Result<Trust> {
+    if let Some(text) = &arguments.trusted_root {
+        return Ok(Trust::Named(Source::parse(text)));
+    }
+    let name = arguments.instance.as_deref().unwrap_or(trust::PRODUCTION);
+    let instance = Instance::named(name, context.environment.config_home().as_deref())?;
+    let asking = Asking {
+        client: client(arguments)?,
+        home: context.environment.cache_home(),
+        offline,
+        max_age: arguments.max_trust_age,
+        always,
+    };
+    let world = context.world.clone();
+    context.world.enter(format!("refreshing the trust of instance {name}"));
+    let loaded = drive(context, timeout, trust::load(&instance, &asking, || world.now()))??;
+    for warning in &loaded.warnings {
+        context.world.warn(warning.clone());
+    }
+    Ok(Trust::Instance(Box::new(loaded)))
+}
+
+pub(super) fn run(command: TrustCommand, context: &mut Context<'_, '_>) -> Result<Ended> {
+    match command.action {
+        TrustAction::Init(arguments) => init(&arguments, context),
+        TrustAction::Update(arguments) => {
+            if arguments.trust.trusted_root.is_some() {
+                return Err(Error::usage("--trusted-root is a file: only an instance is updated"));
+            }
+            let (trust, timeout) = (&arguments.trust, arguments.common.timeout);
+            let found = load(trust, false, true, timeout, context)?;
+            show(&found, arguments.common.output, context)
+        }
+        TrustAction::Show(TrustShowArgs { offline, trust, common }) => {
+            let found = load(&trust, offline, false, common.timeout, context)?;
+            show(&found, common.output, context)
+        }
+        TrustAction::Export(arguments) => export(&arguments, context),
+    }
+}
+
+fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+    let instance =
+        Instance::private(&arguments.name, &arguments.mirror, Path::new(&arguments.root))?;
+    let Some(config) = context.environment.config_home() else {
+        return Err(Error::usage("nowhere to keep an instance").cause("HOME is not set"));
+    };
+    let path = trust::instance_file(&config, &arguments.name);
+    if path.exists() && !arguments.force {
+        return Err(Error::usage("there is an instance of this name")
+            .on(path.display().to_string())
+            .hint("--force"));
+    }
+    let asking = Asking {
+        client: service_client(arguments.sigstore_ca_file.as_deref())?,
+        home: context.environment.cache_home(),
+        offline: false,
+        max_age: None,
+        always: true,
+    };
+    let world = context.world.clone();
+    context.world.enter(format!("fetching the trust of instance {}", arguments.name));
+    let work = trust::init(&instance, &config, &asking, || world.now());
+    let (loaded, _) = drive(context, arguments.common.timeout, work)??;
+    for warning in &loaded.warnings {
+        context.world.warn(warning.clone());
+    }
+    show(&Trust::Instance(Box::new(loaded)), arguments.common.output, context)
+}
+
+fn export(arguments: &TrustExportArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+    let timeout = arguments.common.timeout;
+    let json = match load(&arguments.trust, arguments.offline, false, timeout, context)? {
+        Trust::Named(source) => {
+            trust::trusted_root(&source)?;
+            trust::trusted_root_json(&source)?
+        }
+        Trust::Instance(of) => {
+            of.trust_root()?;
+            of.trusted_root.clone()
+        }
+    };
+    let Some(file) = &arguments.file else {
+        return match arguments.common.output {
+            Output::Json => Ok(Ended::Document(parsed(&json)?)),
+            Output::Text => Ok(Ended::Text(String::from_utf8_lossy(&json).into_owned())),
+        };
+    };
+    let path = PathBuf::from(file);
+    let cannot = |error: std::io::Error| {
+        Error::usage("cannot write file").on(file.as_str()).cause(error.to_string())
+    };
+    let mut out = std::fs::File::create(&path).map_err(cannot)?;
+    out.write_all(&json).and_then(|()| out.sync_all()).map_err(cannot)?;
+    match arguments.common.output {
+        Output::Json => Ok(Ended::Document(json!({ "schema": SCHEMA, "file": file }))),
+        Output::Text => Ok(Ended::Text(format!("Written: {file}\n"))),
+    }
+}
+
+fn parsed(json: &[u8]) -> Result<Value> {
+    serde_json::from_slice(json)
+        .map_err(|error| Error::usage("trusted root is no JSON").cause(error.to_string()))
+}
+
+fn show(found: &Trust, output: Output, context: &Context<'_, '_>) -> Result<Ended> {
+    let (json, mut document) = match found {
+        Trust::Named(source) => {
+            trust::trusted_root(source)?;
+            let document = json!({ "schema": SCHEMA, "source": source.words() });
+            (trust::trusted_root_json(source)?, document)
+        }
+        Trust::Instance(of) => {
+            of.trust_root()?;
+            let document = json!({
+                "schema": SCHEMA,
+                "source": of.words(),
+                "mirror": of.instance.mirror.as_str(),
+                "rootVersion": of.root_version,
+                "refreshed": of.refreshed,
+                "age": of.age(context.world.now()),
+                "expires": of.expires,
+                "signing": of.can_sign(),
+            });
+            (of.trusted_root.clone(), document)
+        }
+    };
+    let root = parsed(&json)?;
+    let parts = [
+        ("certificateAuthorities", "/uri", "/validFor"),
+        ("ctlogs", "/baseUrl", "/publicKey/validFor"),
+        ("tlogs", "/baseUrl", "/publicKey/validFor"),
+        ("timestampAuthorities", "/uri", "/validFor"),
+    ];
+    for (part, url, window) in parts {
+        let entries = root.get(part).and_then(Value::as_array).into_iter().flatten();
+        document[part] = entries
+            .map(|entry| json!({ "url": entry.pointer(url), "validFor": entry.pointer(window) }))
+            .collect();
+    }
+    Ok(match output {
+        Output::Json => Ended::Document(document),
+        Output::Text => Ended::Text(words(&document)),
+    })
+}
+
+/// The document for people; what is foreign in it is escaped.
+fn words(document: &Value) -> String {
+    let text = |value: &Value| -> String {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+            .collect()
+    };
+    let mut words = String::new();
+    for (field, label) in [
+        ("source", "Trusted"),
+        ("mirror", "Mirror"),
+        ("rootVersion", "TUF root"),
+        ("refreshed", "Refreshed"),
+        ("expires", "Expires"),
+    ] {
+        if let Some(value) = document.get(field) {
+            words.push_str(&format!("{label}: {}\n", text(value)));
+        }
+    }
+    for (part, label) in [
+        ("certificateAuthorities", "Certificate authority"),
+        ("ctlogs", "Certificate log"),
+        ("tlogs", "Transparency log"),
+        ("timestampAuthorities", "Timestamp authority"),
+    ] {
+        for entry in document.get(part).and_then(Value::as_array).into_iter().flatten() {
+            let at = |pointer| entry.pointer(pointer).map(&text);
+            let start = at("/validFor/start").unwrap_or_default();
+            let end = at("/validFor/end").unwrap_or_default();
+            let url = at("/url").unwrap_or_default();
+            let end = if end.is_empty() { String::new() } else { format!(" until {end}") };
+            words.push_str(&format!("{label}: {url}  from {start}{end}\n"));
+        }
+    }
+    words
+}
