@@ -60,6 +60,8 @@ pub enum Reason {
     ServiceUnreachable,
     /// A registry asked us to slow down.
     Throttled,
+    /// Fewer trusted signers than the policy asks for.
+    TooFewSignatures,
     /// The trusted root or its metadata has expired.
     TrustExpired,
     /// No trusted root can be used.
@@ -101,6 +103,7 @@ impl Reason {
             Self::NotFound => "not-found",
             Self::ServiceUnreachable => "service-unreachable",
             Self::Throttled => "throttled",
+            Self::TooFewSignatures => "too-few-signatures",
             Self::TrustExpired => "trust-expired",
             Self::TrustUnusable => "trust-unusable",
             Self::Unauthorized => "unauthorized",

@@ -1,7 +1,9 @@
 //! The command line, as data. Parsing looks at nothing but the arguments.
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::identities::IdentityArgs;
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
 #[derive(Debug, Parser)]
@@ -38,7 +40,7 @@ pub(super) struct SignArgs {
     #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
 
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then GitHub Actions
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
 
@@ -68,30 +70,10 @@ pub(super) struct SignArgs {
 
 /// Verify charts: by reference in the registry, or as packaged files.
 #[derive(Debug, Args)]
-#[command(
-    group = ArgGroup::new("identity").multiple(false),
-    group = ArgGroup::new("issuer").multiple(false)
-)]
 pub(super) struct VerifyArgs {
     /// Charts to verify: references (oci://HOST/PATH:VERSION) or packaged charts
     #[arg(value_name = "REF|FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
-
-    /// Identity that must have signed: the e-mail address or URI in the certificate
-    #[arg(long, value_name = "IDENTITY", group = "identity", value_parser = NonEmptyStringValueParser::new())]
-    pub certificate_identity: Option<String>,
-
-    /// The same as a regular expression over the whole identity
-    #[arg(long, value_name = "PATTERN", group = "identity", value_parser = NonEmptyStringValueParser::new())]
-    pub certificate_identity_regexp: Option<String>,
-
-    /// OIDC issuer that must have vouched for the identity
-    #[arg(long, value_name = "URL", group = "issuer", value_parser = NonEmptyStringValueParser::new())]
-    pub certificate_oidc_issuer: Option<String>,
-
-    /// The same as a regular expression over the whole issuer
-    #[arg(long, value_name = "PATTERN", group = "issuer", value_parser = NonEmptyStringValueParser::new())]
-    pub certificate_oidc_issuer_regexp: Option<String>,
 
     /// Bundle to verify with, instead of what the registry holds or what lies beside the file
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
@@ -121,6 +103,8 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub max_candidate_time: std::time::Duration,
 
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     #[command(flatten)]
     pub chart: ChartArgs,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches};
 
+use super::identities::{ISSUERS, PAIRS, SIGNERS};
 use crate::error::{Error, Result};
 
 /// Environment variables as the process found them. An empty variable is an unset one: Helm sets many
@@ -101,10 +102,19 @@ impl Environment {
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let mut excluded: HashSet<&str> = HashSet::new();
         for group in command.get_groups() {
-            // clap's derive makes one group of every struct; only the exclusive ones count.
+            // clap's derive makes one group of every struct; only the exclusive ones count, and those
+            // that say who is trusted: nobody joins whom the command line names.
             let members: Vec<_> = group.get_args().map(|id| id.as_str()).collect();
-            if !group.clone().is_multiple() && members.iter().any(|id| given(id)) {
+            let whole = !group.clone().is_multiple()
+                || [SIGNERS, ISSUERS].contains(&group.get_id().as_str());
+            if whole && members.iter().any(|id| given(id)) {
                 excluded.extend(members);
+            }
+        }
+        // Nor is an issuer left behind without the identities that it belongs to.
+        for (names, issuers) in PAIRS {
+            if excluded.contains(names[0]) && !names.iter().any(|id| given(id)) {
+                excluded.extend(issuers);
             }
         }
         for argument in command.get_arguments() {

@@ -4,6 +4,7 @@ mod args;
 mod drive;
 mod environment;
 mod forwarded;
+mod identities;
 mod parse;
 mod print;
 mod setup;

@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use super::args::Cli;
+use super::args::{Cli, Command};
 use super::environment::Environment;
 use crate::error::{Error, Result};
 
@@ -38,6 +38,8 @@ const EXAMPLES: &[(&str, &str)] = &[
         "PROGRAM verify oci://ghcr.io/acme/charts/web --version ^1 \\
       --certificate-identity https://github.com/acme/charts/.github/workflows/release.yml@refs/heads/main \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 \\
+      --github 'acme/charts@refs/tags/*'
   $ PROGRAM verify web-1.4.2.tgz --bundle web.sigstore.json --offline \\
       --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com",
@@ -147,7 +149,15 @@ pub(super) fn parse(
     };
     definition
         .try_get_matches_from(words(&flags))
-        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .and_then(|matches| {
+            let mut cli = Cli::from_arg_matches(&matches)?;
+            if let (Command::Verify(verify), Some((_, of))) =
+                (&mut cli.command, matches.subcommand())
+            {
+                verify.identity.keep_order(of);
+            }
+            Ok(cli)
+        })
         .map(|cli| Parsed { cli, given })
         .map_err(|error| wrong(&error, &flags))
 }
@@ -295,7 +305,6 @@ fn short_output(word: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::args::Command;
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
@@ -356,8 +365,8 @@ mod tests {
         };
         assert_eq!(arguments.trust.trusted_root.as_deref(), Some("embedded"));
         assert!(arguments.registry.plain_http);
-        assert_eq!(arguments.certificate_identity.as_deref(), Some("a"));
-        assert_eq!(arguments.certificate_identity_regexp, None);
+        assert_eq!(arguments.identity.certificate_identity, ["a"]);
+        assert!(arguments.identity.certificate_identity_regexp.is_empty());
         assert_eq!(arguments.repository, None);
         assert_eq!(arguments.chart.version.as_deref(), Some("^1"));
         assert!(given.has("bundle") && !given.has("trusted_root"));
@@ -447,9 +456,9 @@ mod tests {
                 "helm-sigstore verify --help",
             ),
             (
-                "verify a.b/c --certificate-identity a --certificate-identity-regexp b",
+                "verify a.b/c --bundle a --repository b",
                 "cannot be used together",
-                "--certificate-identity-regexp and --certificate-identity",
+                "--repository and --bundle",
                 "helm-sigstore verify --help",
             ),
             (

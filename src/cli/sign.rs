@@ -1,5 +1,6 @@
 //! `sign`.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use zeroize::Zeroizing;
@@ -7,15 +8,18 @@ use zeroize::Zeroizing;
 use super::args::SignArgs;
 use super::drive::{Object, drive, each};
 use super::words::host_of;
-use super::{Context, Ended, setup, trust};
+use super::{Context, Ended, Environment, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{Aftermath, Report, SignObject, SignRun};
-use crate::sign::{Offered, Services, Signer, Token, TokenSource};
+use crate::sign::{Offered, Platform, Projected, Services, Signer, Token, TokenSource};
 use crate::verify::Verifier;
 
 /// Referrers that are read back at most after a signature was attached.
 const MAX_REFERRERS: usize = 100_000;
+
+/// Where Kubernetes workloads project a token for cosign, by convention.
+const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
 
 /// The longest answer to a question that is read.
 const MAX_ANSWER_BYTES: usize = 16;
@@ -103,6 +107,9 @@ fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<T
         in_github_actions: environment.is_true("GITHUB_ACTIONS"),
         request_url: environment.value("ACTIONS_ID_TOKEN_REQUEST_URL").map(str::to_owned),
         request_token: secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+        in_gitlab_ci: environment.is_true("GITLAB_CI"),
+        platform: platform(environment),
+        projected: projected(environment),
     })?;
     if source.is_literal() && context.given.has("identity_token") {
         context.printer.warning(
@@ -110,6 +117,36 @@ fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<T
         );
     }
     Ok(source)
+}
+
+/// The platform whose job this is, and its command, where it lies in `PATH`.
+fn platform(environment: &Environment) -> Option<(Platform, Option<PathBuf>)> {
+    let platform = if environment.is_true("BUILDKITE") {
+        Platform::Buildkite
+    } else if environment.is_true("CIRCLECI") {
+        Platform::CircleCi
+    } else {
+        return None;
+    };
+    let file = format!("{}{}", platform.program(), std::env::consts::EXE_SUFFIX);
+    let directories = environment.value("PATH").unwrap_or_default();
+    let program = std::env::split_paths(directories)
+        // A relative directory is whoever's we happen to be in.
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(&file))
+        .find(|path| path.is_file());
+    Some((platform, program))
+}
+
+/// The files of platforms that are there: the path that cosign looks at too, then those that clouds name.
+fn projected(environment: &Environment) -> Vec<Projected> {
+    let named = |by: &'static str| {
+        environment.value(by).map(|path| Projected { by, path: PathBuf::from(path) })
+    };
+    let usual = Projected { by: "projected volume", path: PathBuf::from(PROJECTED_TOKEN) };
+    let files =
+        [Some(usual), named("AZURE_FEDERATED_TOKEN_FILE"), named("AWS_WEB_IDENTITY_TOKEN_FILE")];
+    files.into_iter().flatten().filter(|file| file.path.is_file()).collect()
 }
 
 /// The identity goes into a public log for ever: a person is asked once, a pipeline gets one line.

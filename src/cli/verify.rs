@@ -8,14 +8,14 @@ use super::{Context, Ended, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{Limits, Report, VerifyObject, VerifyRun, VerifySource};
-use crate::verify::{Identity, Match, Matcher, Policy, Verifier};
+use crate::verify::{Match, Verifier};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
 /// known to its end before its newest entries are.
 const MAX_REFERRERS: usize = 100_000;
 
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let policy = policy(&arguments)?;
+    let policy = arguments.identity.policy()?;
     let objects = objects(&arguments)?;
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
@@ -79,31 +79,4 @@ fn objects(arguments: &VerifyArgs) -> Result<Vec<Object<VerifyObject>>> {
         })
     };
     Ok(arguments.charts.iter().map(|text| (text.clone(), object(text))).collect())
-}
-
-fn policy(arguments: &VerifyArgs) -> Result<Policy> {
-    let matcher =
-        |exact: &Option<String>, pattern: &Option<String>, flag: &str| match (exact, pattern) {
-            (Some(text), _) => Matcher::exact(flag, text).map(Some),
-            (None, Some(text)) => Matcher::pattern(&format!("{flag}-regexp"), text).map(Some),
-            (None, None) => Ok(None),
-        };
-    let subject = matcher(
-        &arguments.certificate_identity,
-        &arguments.certificate_identity_regexp,
-        "--certificate-identity",
-    )?;
-    let issuer = matcher(
-        &arguments.certificate_oidc_issuer,
-        &arguments.certificate_oidc_issuer_regexp,
-        "--certificate-oidc-issuer",
-    )?;
-    match (subject, issuer) {
-        (Some(subject), Some(issuer)) => Ok(Policy::AnyOf(vec![Identity { subject, issuer }])),
-        (None, None) => Ok(Policy::Unstated),
-        (Some(_), None) => Err(Error::usage("an identity needs its issuer")
-            .hint("--certificate-oidc-issuer https://token.actions.githubusercontent.com")),
-        (None, Some(_)) => Err(Error::usage("an issuer vouches for many identities: name one")
-            .hint("--certificate-identity IDENTITY, or --certificate-identity-regexp PATTERN")),
-    }
 }

@@ -51,10 +51,20 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     if let (Verdict::Signed, Some(digest)) = (outcome.verdict, &outcome.manifest_digest) {
         line("Digest", digest);
     }
-    if let Some(signature) = outcome.signatures.iter().find(|s| s.status == Status::Accepted) {
+    for signature in outcome.signatures.iter().filter(|s| s.status == Status::Accepted) {
         if let Some(signer) = &signature.signer {
             line("Signed by", &signer.identity);
             line("Issued by", &signer.issuer);
+        }
+        // The user typed a short form: this is what was compared for it.
+        if let Some(trusted) = &signature.trusted_as
+            && let Some(short) = &trusted.short
+        {
+            let mut words = format!("{} issuer {}", trusted.identity, trusted.issuer);
+            for constraint in &trusted.constraints {
+                let _ = write!(words, ", {constraint}");
+            }
+            line("Trusted as", &format!("{short} ({words})"));
         }
         if let Some(log) = &signature.log {
             let mut words = host_of(&log.url).to_owned();

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::World;
 use super::report::{
     Format, LogReport, LookedIn, Place, SignatureReport, SignerReport, Status, SubjectReport,
+    TrustedAs,
 };
 use super::resolve::Resolved;
 use crate::chart::shell_word;
@@ -45,6 +46,13 @@ pub(super) enum Question<'a> {
     Reference { resolved: &'a Resolved, matching: Match },
 }
 
+/// A signature that counts.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) verified: Box<Verified>,
+    pub(super) bundle: Vec<u8>,
+}
+
 /// The state of one object's verification.
 #[derive(Debug)]
 pub(super) struct Findings<'a> {
@@ -59,7 +67,9 @@ pub(super) struct Findings<'a> {
     config: OnceCell<NamedVersion>,
     looked_in: Vec<LookedIn>,
     signatures: Vec<SignatureReport>,
-    accepted: Option<(Box<Verified>, Vec<u8>)>,
+    accepted: Vec<Accepted>,
+    /// Which of the accepted ones meet the policy together, once they do.
+    met: Option<Vec<usize>>,
     refused: Vec<(Error, Option<Box<Signer>>)>,
     undecided: Vec<Error>,
 }
@@ -82,18 +92,19 @@ impl<'a> Findings<'a> {
             config: OnceCell::new(),
             looked_in: Vec::new(),
             signatures: Vec::new(),
-            accepted: None,
+            accepted: Vec::new(),
+            met: None,
             refused: Vec::new(),
             undecided: Vec::new(),
         }
     }
 
-    /// Whether a signature has met the policy; nothing more is asked then.
-    pub(super) fn accepted(&self) -> bool {
-        self.accepted.is_some()
+    /// Whether the signatures meet the policy; nothing more is asked then.
+    pub(super) fn met(&self) -> bool {
+        self.met.is_some()
     }
 
-    /// Looks at what one place answered, until a signature meets the policy.
+    /// Looks at what one place answered, until the signatures meet the policy.
     pub(super) async fn examine(
         &mut self,
         store: &impl SignatureStore,
@@ -126,7 +137,7 @@ impl<'a> Findings<'a> {
         batch: &[Candidate],
         question: &Question<'_>,
     ) {
-        if self.accepted() || batch.is_empty() {
+        if self.met() || batch.is_empty() {
             return;
         }
         let read = Rc::clone(&self.bytes);
@@ -138,7 +149,7 @@ impl<'a> Findings<'a> {
             .buffered(SIDE_BY_SIDE);
         let total = batch.len();
         let mut seen = 0;
-        while !self.accepted() && seen < total {
+        while !self.met() && seen < total {
             if let Some(error) = self.limit_reached() {
                 let left = total - seen;
                 let words = if left == 1 { "candidate was" } else { "candidates were" };
@@ -189,6 +200,7 @@ impl<'a> Findings<'a> {
             signer: None,
             log: None,
             timestamp: None,
+            trusted_as: None,
         };
         let bytes = match content {
             Ok(Content::Bundle(bytes)) => bytes,
@@ -217,7 +229,11 @@ impl<'a> Findings<'a> {
         match self.judge(&bundle, question).await {
             Ok(Judgement::Accepted(verified)) => {
                 fill(&mut report, &verified, question);
-                self.accepted = Some((verified, bytes));
+                let identity = verified.identities().first();
+                let identity = identity.and_then(|at| self.policy.identities().get(*at));
+                report.trusted_as = identity.map(TrustedAs::from);
+                self.accepted.push(Accepted { verified, bundle: bytes });
+                self.met = self.meeting();
                 report
             }
             Ok(Judgement::Other { .. }) => {
@@ -231,6 +247,22 @@ impl<'a> Findings<'a> {
             Err(error) if error.class == Class::Refused => self.refuse(report, error, None),
             Ok(Judgement::Undecided { error, .. }) | Err(error) => self.leave_open(report, error),
         }
+    }
+
+    /// Which accepted signatures meet the policy together. Those that do not agree on the chart's name and
+    /// version are not counted together: which of them would be believed?
+    fn meeting(&self) -> Option<Vec<usize>> {
+        let last = self.accepted.last()?.verified.named();
+        let places: Vec<usize> = (0..self.accepted.len())
+            .filter(|at| self.accepted.get(*at).is_some_and(|one| one.verified.named() == last))
+            .collect();
+        let signatures: Vec<_> = places
+            .iter()
+            .filter_map(|at| self.accepted.get(*at))
+            .map(|one| (one.verified.signer(), one.verified.identities()))
+            .collect();
+        let met = self.policy.met(&signatures)?;
+        Some(met.into_iter().filter_map(|at| places.get(at).copied()).collect())
     }
 
     /// Judges a bundle; where only our clock stands against it, waits for the clock once a run.
@@ -295,7 +327,7 @@ impl<'a> Findings<'a> {
         report
     }
 
-    /// The verdict. `again` is the command that finds these signatures once more, ready to be pasted.
+    /// The verdict: the signatures that meet the policy, at least one. `again` is the command that finds these signatures once more, ready to be pasted.
     ///
     /// # Errors
     /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
@@ -305,7 +337,7 @@ impl<'a> Findings<'a> {
         looked_in: &mut Vec<LookedIn>,
         signatures: &mut Vec<SignatureReport>,
         again: &str,
-    ) -> Result<(Box<Verified>, Vec<u8>)> {
+    ) -> Result<Vec<Accepted>> {
         let places: Vec<_> = self
             .looked_in
             .iter()
@@ -319,8 +351,9 @@ impl<'a> Findings<'a> {
             .collect();
         *looked_in = self.looked_in;
         *signatures = self.signatures;
-        if let Some(accepted) = self.accepted {
-            return Ok(accepted);
+        if let Some(met) = self.met {
+            let accepted = self.accepted.into_iter().enumerate();
+            return Ok(accepted.filter(|(at, _)| met.contains(at)).map(|(_, one)| one).collect());
         }
         let valid: Vec<&Signer> =
             self.refused.iter().filter_map(|(_, signer)| signer.as_deref()).collect();
@@ -338,6 +371,9 @@ impl<'a> Findings<'a> {
                 }
             });
         }
+        if !self.accepted.is_empty() {
+            return Err(too_few(self.policy, &self.accepted, &self.refused));
+        }
         let count = valid.len();
         let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| words(signer));
         let others: Vec<_> = others.collect();
@@ -346,11 +382,9 @@ impl<'a> Findings<'a> {
         let best = self.refused.into_iter().rev().map(|(error, _)| error).max_by_key(usefulness);
         if let Some(mut error) = best {
             if error.reason == Reason::WrongSigner {
-                for line in &mut error.lines {
-                    if line.label == "found" {
-                        let plural = if count == 1 { "signature" } else { "signatures" };
-                        line.text.push_str(&format!("   ({count} valid {plural})"));
-                    }
+                if let Some(line) = error.lines.iter_mut().find(|line| line.label == "found") {
+                    let plural = if count == 1 { "signature" } else { "signatures" };
+                    line.text.push_str(&format!("   ({count} valid {plural})"));
                 }
                 for other in others {
                     error = error.line("found", other);
@@ -380,6 +414,38 @@ fn usefulness(error: &Error) -> u8 {
 
 fn words(signer: &Signer) -> String {
     format!("{}   issuer {}", signer.identity, signer.issuer)
+}
+
+/// Some of the signers that are needed have signed, and too few of them.
+fn too_few(
+    policy: &Policy,
+    accepted: &[Accepted],
+    refused: &[(Error, Option<Box<Signer>>)],
+) -> Error {
+    let mut people: Vec<&Signer> = Vec::new();
+    for signer in accepted.iter().map(|one| one.verified.signer()) {
+        if !people.iter().any(|other| other.is_same_person(signer)) {
+            people.push(signer);
+        }
+    }
+    let mut error = Error::refused(Reason::TooFewSignatures, "too few signatures")
+        .line("expected", format!("{} different trusted signers", policy.min_signatures()));
+    for signer in people.iter().take(MAX_NAMED) {
+        error = error.line("found", words(signer));
+    }
+    if people.len() > MAX_NAMED {
+        error = error.note(format!("and {} more", people.len() - MAX_NAMED));
+    }
+    let signed = |at: &usize| accepted.iter().any(|one| one.verified.identities().contains(at));
+    let missing = policy.identities().iter().enumerate().filter(|(at, _)| !signed(at));
+    for (_, identity) in missing.take(MAX_NAMED) {
+        error = error.line("missing", identity.words().0);
+    }
+    match refused.len() {
+        0 => error,
+        1 => error.note("1 candidate was refused"),
+        more => error.note(format!("{more} candidates were refused")),
+    }
 }
 
 fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::error::{Class, Error};
-use crate::verify::{LogRecord, Signer};
+use crate::verify::{Claim, Identity, LogRecord, Signer};
 
 /// The schema that the JSON form follows.
 pub const SCHEMA: &str = "helm-sigstore.report/v1";
@@ -310,6 +310,8 @@ pub struct SignatureReport {
     pub log: Option<LogReport>,
     /// The timestamp authority's time, when it verified.
     pub timestamp: Option<Timestamp>,
+    /// The trusted identity that the signer is, when it was accepted for one.
+    pub trusted_as: Option<TrustedAs>,
 }
 
 /// The subject that was matched.
@@ -341,10 +343,17 @@ pub struct SignerReport {
     pub workflow: Option<String>,
     /// The run.
     pub run_uri: Option<String>,
+    /// The build signer.
+    pub build_signer: Option<String>,
+    /// What triggered the build.
+    pub build_trigger: Option<String>,
+    /// What it ran on.
+    pub runner_environment: Option<String>,
 }
 
 impl From<&Signer> for SignerReport {
     fn from(signer: &Signer) -> Self {
+        let claim = |claim| signer.claims.value(claim).map(str::to_owned);
         Self {
             identity: signer.identity.clone(),
             issuer: signer.issuer.clone(),
@@ -354,6 +363,9 @@ impl From<&Signer> for SignerReport {
             source_digest: signer.source_digest.clone(),
             workflow: signer.workflow.clone(),
             run_uri: signer.run_uri.clone(),
+            build_signer: claim(Claim::BuildSigner),
+            build_trigger: claim(Claim::BuildTrigger),
+            runner_environment: claim(Claim::RunnerEnvironment),
         }
     }
 }
@@ -377,6 +389,7 @@ impl From<&LogRecord> for LogReport {
 
 /// What decided who is trusted.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PolicyReport {
     /// `flags`, or `none`.
     pub source: &'static str,
@@ -384,6 +397,35 @@ pub struct PolicyReport {
     pub file: Option<String>,
     /// The rule of the file.
     pub rule: Option<String>,
+    /// How many different signers are needed.
+    pub min_signatures: usize,
+    /// Who is trusted, in the terms of a certificate.
+    pub identities: Vec<TrustedAs>,
+}
+
+/// An identity that is trusted, in the terms of a certificate.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedAs {
+    /// The flag and its value, where a short form was given.
+    pub short: Option<String>,
+    /// What the subject alternative name has to be.
+    pub identity: String,
+    /// What the OIDC issuer has to be.
+    pub issuer: String,
+    /// The claims that have to hold beside them, as `claim: value`.
+    pub constraints: Vec<String>,
+}
+
+impl From<&Identity> for TrustedAs {
+    fn from(identity: &Identity) -> Self {
+        Self {
+            short: identity.short.clone(),
+            identity: identity.subject.as_str().to_owned(),
+            issuer: identity.issuer.as_str().to_owned(),
+            constraints: identity.words().1,
+        }
+    }
 }
 
 /// What the cryptography relied on.

@@ -273,5 +273,6 @@ fn report(
         signer: Some(SignerReport::from(verified.signer())),
         log: verified.log().map(LogReport::from),
         timestamp: verified.timestamp(),
+        trusted_as: None,
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::findings::{Findings, Limits, Question};
-use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, Verdict};
+use super::findings::{Accepted, Findings, Limits, Question};
+use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, TrustedAs, Verdict};
 use super::resolve::{ChartName, Resolved, resolve};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
@@ -11,9 +11,7 @@ use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_wo
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
-use crate::verify::{
-    Covered, Match, NamedVersion, Policy, Target, Verified, Verifier, VersionCheck,
-};
+use crate::verify::{Covered, Match, NamedVersion, Policy, Target, Verifier, VersionCheck};
 
 /// The largest packed chart that is read.
 const MAX_CHART_BYTES: u64 = 100 << 20;
@@ -93,6 +91,8 @@ impl VerifyRun {
             source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
             file: None,
             rule: None,
+            min_signatures: self.policy.min_signatures(),
+            identities: self.policy.identities().iter().map(TrustedAs::from).collect(),
         });
         outcome
     }
@@ -128,14 +128,13 @@ impl VerifyRun {
             (None, None) => resolved.words(),
             _ => reference.typed.clone(),
         };
-        let (verified, bundle) = self
+        let accepted = self
             .conclude(findings, outcome, &resolved.pinned())
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
-        note(&verified, outcome);
-        if verified.covered().manifest {
+        if note(&accepted, outcome).manifest {
             outcome.digest_ref = Some(resolved.pinned());
         }
-        self.keep(object, &bundle, outcome)
+        self.keep(object, &accepted, outcome)
     }
 
     async fn file(&self, object: &VerifyObject, path: &Path, outcome: &mut Outcome) -> Result<()> {
@@ -184,10 +183,10 @@ impl VerifyRun {
             }
         }
         let retry = path.display().to_string();
-        let (verified, bundle) =
+        let accepted =
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
-        note(&verified, outcome);
-        self.keep(object, &bundle, outcome)
+        note(&accepted, outcome);
+        self.keep(object, &accepted, outcome)
     }
 
     fn findings(&self) -> Findings<'_> {
@@ -204,7 +203,7 @@ impl VerifyRun {
         let (repository, subject) = (&resolved.repository, &resolved.manifest.digest);
         let referrers = Referrers::new(repository, *subject);
         self.ask(&referrers, Place::Referrers, question, findings).await;
-        if findings.accepted() {
+        if findings.met() {
             return;
         }
         let fallback = FallbackTag::new(repository, *subject);
@@ -232,7 +231,7 @@ impl VerifyRun {
         findings: Findings<'_>,
         outcome: &mut Outcome,
         pasteable: &str,
-    ) -> Result<(Box<Verified>, Vec<u8>)> {
+    ) -> Result<Vec<Accepted>> {
         let mut again = format!("helm sigstore verify {}", shell_word(pasteable));
         for (flag, value) in &self.repeated_flags {
             again.push_str(&format!(" {flag}"));
@@ -243,13 +242,21 @@ impl VerifyRun {
         findings.decide(&mut outcome.looked_in, &mut outcome.signatures, &again)
     }
 
-    fn keep(&self, object: &VerifyObject, bundle: &[u8], outcome: &mut Outcome) -> Result<()> {
-        let Some(target) = &object.bundle_out else { return Ok(()) };
+    /// Writes the bundle that was accepted; of several the first.
+    fn keep(
+        &self,
+        object: &VerifyObject,
+        accepted: &[Accepted],
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        let (Some(target), Some(first)) = (&object.bundle_out, accepted.first()) else {
+            return Ok(());
+        };
         let name = outcome.chart.as_ref().map_or_else(
             || "chart".to_owned(),
             |chart| format!("{}-{}", chart.name, chart.version),
         );
-        let path = write_bundle(target, &format!("{name}.tgz"), bundle)?;
+        let path = write_bundle(target, &format!("{name}.tgz"), &first.bundle)?;
         outcome.bundle_file = Some(path.display().to_string());
         Ok(())
     }
@@ -263,12 +270,22 @@ pub(super) fn describe(resolved: &Resolved, outcome: &mut Outcome) {
     outcome.prov_digest = resolved.manifest.prov.as_ref().map(|prov| prov.digest.to_string());
 }
 
-/// Puts into words what the signature binds, and what was not compared.
-fn note(verified: &Verified, outcome: &mut Outcome) {
-    if let Some(named) = verified.named() {
+/// Puts into words what the signatures bind, and what was not compared. Of several signatures only what all
+/// of them cover is signed by as many as were asked for.
+fn note(accepted: &[Accepted], outcome: &mut Outcome) -> Covered {
+    let all = |part: fn(Covered) -> bool| {
+        !accepted.is_empty() && accepted.iter().all(|one| part(one.verified.covered()))
+    };
+    let named = accepted.first().and_then(|one| one.verified.named());
+    if let Some(named) = named {
         outcome.chart = Some(Chart { name: named.name.clone(), version: named.version.clone() });
     }
-    let Covered { manifest, chart, prov } = verified.covered();
+    let covered = Covered {
+        manifest: all(|covered| covered.manifest),
+        chart: all(|covered| covered.chart),
+        prov: all(|covered| covered.prov),
+    };
+    let Covered { manifest, chart, prov } = covered;
     let parts: Vec<_> = [(manifest, "manifest"), (chart, "chart"), (prov, "provenance")]
         .into_iter()
         .filter_map(|(covered, word)| covered.then_some(word))
@@ -283,13 +300,14 @@ fn note(verified: &Verified, outcome: &mut Outcome) {
         if !manifest {
             outcome.notes.push("manifest: not signed".to_owned());
         }
-        if verified.version() == VersionCheck::NotChecked {
+        if accepted.iter().any(|one| one.verified.version() == VersionCheck::NotChecked) {
             outcome.notes.push("version: not checked".to_owned());
         }
     }
     if outcome.prov_digest.is_some() {
         outcome.prov = Some(if prov { "signed" } else { "not signed" }.to_owned());
     }
+    covered
 }
 
 /// Reads a packaged chart, within bounds.

@@ -23,6 +23,7 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use super::service::{self, Call, Service};
 use super::token::{ExpectedIdentity, Token, bad};
 use crate::error::{Error, Reason, Result};
+use crate::verify::holder;
 
 /// The longest answer that is read, in bytes; real ones take 4 KiB.
 const MAX_ANSWER_BYTES: usize = 256 << 10;
@@ -35,6 +36,7 @@ pub struct Certificate {
     der: DerCertificate,
     chain: Vec<DerCertificate>,
     info: CertificateInfo,
+    name: Option<String>,
 }
 
 impl Certificate {
@@ -48,9 +50,9 @@ impl Certificate {
         &self.chain
     }
 
-    /// The e-mail address or URI in the subject alternative name.
+    /// The e-mail address, URI or user name in the subject alternative name.
     pub fn identity(&self) -> Option<&str> {
-        self.info.identity.as_ref().map(|name| name.as_str())
+        self.name.as_deref()
     }
 
     /// Who vouched for the identity: Fulcio's issuer extension.
@@ -79,7 +81,9 @@ impl Certificate {
             .into_iter();
         let der = chain.next().ok_or("its answer holds no certificate")?;
         let info = parse_certificate_info(&der).map_err(|error| error.to_string())?;
-        Ok(Self { der, chain: chain.collect(), info })
+        // What cannot be read so is refused when the certificate is checked.
+        let name = holder(&der).ok().flatten().map(|(_, name)| name);
+        Ok(Self { der, chain: chain.collect(), info, name })
     }
 
     /// Refuses a certificate that is not for our key, our identity and the signing of code.
@@ -92,6 +96,7 @@ impl Certificate {
         if self.info.public_key != *key {
             return Err(Error::refused(Reason::BadSignature, WHAT).cause("it is for another key"));
         }
+        holder(&self.der)?;
         let names = &expected.names;
         let name_fits = names.is_empty()
             || self.identity().is_some_and(|found| names.iter().any(|name| name.matches(found)));

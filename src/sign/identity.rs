@@ -11,6 +11,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::ambient::{self, Platform, Projected};
 use super::service::{self, Call, Service};
 use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
 use crate::error::{Error, Result};
@@ -22,6 +23,9 @@ const JWT_START: &str = "eyJ";
 const MAX_SHOWN_NAME: usize = 32;
 /// Where a GitHub workflow asks for the permission to have a token.
 const GITHUB_PERMISSION: &str = "permissions: { id-token: write }";
+
+/// How a GitLab job asks for a token.
+const GITLAB_TOKEN: &str = "id_tokens: { SIGSTORE_ID_TOKEN: { aud: sigstore } }";
 
 /// What a run was given: the arguments and the environment, read by the caller.
 #[derive(Default)]
@@ -38,6 +42,12 @@ pub struct Offered {
     pub request_url: Option<String>,
     /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
     pub request_token: Option<Zeroizing<String>>,
+    /// Whether this is a job of GitLab CI (`GITLAB_CI` is `true`).
+    pub in_gitlab_ci: bool,
+    /// The platform whose job this is, and where its command lies, if it was found.
+    pub platform: Option<(Platform, Option<PathBuf>)>,
+    /// Files that exist and into which platforms put tokens, in the order in which they are tried.
+    pub projected: Vec<Projected>,
 }
 
 /// The place that the token comes from.
@@ -53,6 +63,10 @@ pub enum TokenSource {
         /// What to ask with.
         request_token: Zeroizing<String>,
     },
+    /// A platform's own command.
+    Command(Platform, PathBuf),
+    /// Files of a platform; the first with a token for Sigstore counts.
+    Projected(Vec<Projected>),
     /// The token itself, in the arguments, where others can see it.
     Literal(Zeroizing<String>),
     /// Standard input.
@@ -84,8 +98,29 @@ impl TokenSource {
                 Err(bad("no identity token: this GitHub Actions job may not have one")
                     .hint(GITHUB_PERMISSION))
             }
-            _ => Err(bad("no identity token was given")
-                .cause("looked at --identity-token, SIGSTORE_ID_TOKEN and GitHub Actions")
+            _ if offered.in_gitlab_ci => {
+                Err(bad("no identity token: this GitLab CI job asks for none").hint(GITLAB_TOKEN))
+            }
+            _ => Self::of_platform(offered.platform, offered.projected),
+        }
+    }
+
+    fn of_platform(
+        platform: Option<(Platform, Option<PathBuf>)>,
+        projected: Vec<Projected>,
+    ) -> Result<Self> {
+        match platform {
+            Some((platform, Some(program))) => Ok(Self::Command(platform, program)),
+            Some((platform, None)) => Err(bad(format!(
+                "no identity token: {} gives one by a command that is not there",
+                platform.name()
+            ))
+            .cause(format!("{} is not in PATH", platform.program()))),
+            None if !projected.is_empty() => Ok(Self::Projected(projected)),
+            None => Err(bad("no identity token was given")
+                .cause(
+                    "looked at --identity-token, SIGSTORE_ID_TOKEN, GitHub Actions, GitLab CI, Buildkite, CircleCI and projected files",
+                )
                 .hint("--identity-token FILE, or SIGSTORE_ID_TOKEN in the environment")),
         }
     }
@@ -118,7 +153,12 @@ impl TokenSource {
     pub fn label(&self) -> String {
         match self {
             Self::Environment(_) => "SIGSTORE_ID_TOKEN".to_owned(),
+            Self::Command(platform, _) => platform.name().to_owned(),
             Self::File(path) => path.display().to_string(),
+            Self::Projected(files) => match ambient::projected(files) {
+                Ok((_, file)) => format!("{} ({})", file.path.display(), file.by),
+                Err(_) => "projected files".to_owned(),
+            },
             Self::GitHubActions { .. } => "GitHub Actions".to_owned(),
             Self::Literal(_) => "--identity-token".to_owned(),
             Self::Stdin(_) => "standard input".to_owned(),
@@ -132,7 +172,12 @@ impl TokenSource {
 
     /// Whether asking again may give a younger token.
     pub(super) fn renews(&self) -> bool {
-        matches!(self, Self::File(_) | Self::GitHubActions { .. })
+        match self {
+            Self::Command(..) | Self::File(_) | Self::GitHubActions { .. } | Self::Projected(_) => {
+                true
+            }
+            Self::Environment(_) | Self::Literal(_) | Self::Stdin(_) => false,
+        }
     }
 
     /// Gets the token. It is parsed, not checked ([`Token::check`]).
@@ -145,7 +190,9 @@ impl TokenSource {
             Self::Environment(token) | Self::Literal(token) | Self::Stdin(token) => {
                 Token::parse(token)
             }
+            Self::Command(platform, program) => platform.ask(program).await,
             Self::File(path) => read(path).and_then(|text| Token::parse(&text)),
+            Self::Projected(files) => ambient::projected(files).map(|(token, _)| token),
             Self::GitHubActions { url, request_token } => ask_github(net, url, request_token).await,
         }
         .map_err(|error| error.on(self.label()))
@@ -158,7 +205,7 @@ impl fmt::Debug for TokenSource {
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<String>> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<String>> {
     let cannot_open = |error: std::io::Error| {
         Error::usage("cannot open identity token").cause(error.kind().to_string())
     };
@@ -169,7 +216,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>> {
     text(&bytes)
 }
 
-fn text(bytes: &[u8]) -> Result<Zeroizing<String>> {
+pub(super) fn text(bytes: &[u8]) -> Result<Zeroizing<String>> {
     std::str::from_utf8(bytes)
         .map(|text| Zeroizing::new(text.to_owned()))
         .map_err(|_| bad("not an identity token").cause("it is not text"))
@@ -241,6 +288,16 @@ mod tests {
     }
 
     #[test]
+    fn a_platforms_command_goes_before_projected_files() {
+        let projected = vec![Projected { by: "x", path: PathBuf::from("/p") }];
+        let platform = Some((Platform::Buildkite, Some(PathBuf::from("/bin/agent"))));
+        let offered = Offered { platform, projected: projected.clone(), ..Offered::default() };
+        assert_eq!(TokenSource::choose(offered).unwrap().label(), "Buildkite");
+        let offered = Offered { projected, ..Offered::default() };
+        assert!(matches!(TokenSource::choose(offered), Ok(TokenSource::Projected(_))));
+    }
+
+    #[test]
     fn says_where_a_token_could_come_from() {
         let error = TokenSource::choose(Offered::default()).unwrap_err();
         assert_eq!((error.class, error.reason), (Class::Usage, Reason::BadToken));
@@ -250,6 +307,12 @@ mod tests {
         let offered = Offered { in_github_actions: true, ..Offered::default() };
         let error = TokenSource::choose(offered).unwrap_err();
         assert_eq!(error.hint.as_deref(), Some(GITHUB_PERMISSION));
+        let offered = Offered { in_gitlab_ci: true, ..Offered::default() };
+        let error = TokenSource::choose(offered).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some(GITLAB_TOKEN));
+        let platform = Some((Platform::CircleCi, None));
+        let error = TokenSource::choose(Offered { platform, ..Offered::default() }).unwrap_err();
+        assert!(error.to_string().contains("circleci is not in PATH"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! second verifier: what a service says is compared with what we asked for here, and judged by the one
 //! verifier behind [`OwnBundleCheck`].
 
+mod ambient;
 #[cfg(test)]
 mod end_to_end;
 mod fulcio;
@@ -19,6 +20,7 @@ mod testing;
 mod timestamp;
 mod token;
 
+pub use ambient::{Platform, Projected};
 pub use fulcio::Certificate;
 pub use identity::{Offered, TokenSource};
 pub use services::{Log, RekorVersion, Services};

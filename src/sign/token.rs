@@ -173,6 +173,16 @@ impl Token {
         Ok(Self { raw: Zeroizing::new(text.to_owned()), claims })
     }
 
+    /// Whether the token is meant for `audience`.
+    pub(super) fn is_for(&self, audience: &str) -> bool {
+        self.claims.aud.contains(audience)
+    }
+
+    /// Whom the token is meant for, in words.
+    pub(super) fn audience(&self) -> String {
+        self.claims.aud.words()
+    }
+
     /// Refuses a token that cannot serve now, or not for `audience`.
     ///
     /// # Errors

@@ -5,7 +5,10 @@
 //! through the one [`Verifier`]; only it can make a [`Verified`].
 
 mod bundle;
+mod certificate;
 mod coverage;
+mod identity;
+mod matcher;
 mod policy;
 mod refusal;
 mod statement;
@@ -13,8 +16,11 @@ mod trust_root;
 mod verifier;
 
 pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
+pub use certificate::{Claim, Claims, NameKind, holder};
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
-pub use policy::{Identity, Matcher, Policy};
+pub use identity::{Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
+pub use matcher::Matcher;
+pub use policy::Policy;
 pub use statement::{
     COSIGN_SIGN_PREDICATE, PAYLOAD_TYPE, Statement, StatementSubject, SubjectKind,
     TITLE_ANNOTATION, VERSION_ANNOTATION,

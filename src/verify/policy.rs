@@ -1,154 +1,224 @@
-//! Who may have signed.
+//! Who has to have signed, and how many of them.
 
-use regex::Regex;
+use super::identity::Identity;
+use super::verifier::Signer;
+use crate::error::{Class, Error, Reason, Result};
 
-use crate::error::{Error, Result};
-
-/// How one string of a certificate is compared.
-#[derive(Clone, Debug)]
-pub enum Matcher {
-    /// Equal, byte for byte.
-    Exact(String),
-    /// Matched from its first to its last character.
-    Pattern {
-        /// The pattern as the user typed it.
-        typed: String,
-        /// The same, anchored at both ends.
-        anchored: Regex,
-        /// The same, as typed; used only to tell the user why nothing matched.
-        unanchored: Regex,
-    },
-}
-
-impl Matcher {
-    /// Text that must be equal. `flag` names where it came from in the error.
-    ///
-    /// # Errors
-    /// Usage, when `text` is empty: an empty identity would be no identity at all.
-    pub fn exact(flag: &str, text: &str) -> Result<Self> {
-        if text.is_empty() {
-            return Err(Error::usage("empty value").on(flag));
-        }
-        Ok(Self::Exact(text.to_owned()))
-    }
-
-    /// A regular expression that must match the whole string; it is anchored whatever it says itself.
-    ///
-    /// # Errors
-    /// Usage, when the pattern is empty or does not compile.
-    pub fn pattern(flag: &str, pattern: &str) -> Result<Self> {
-        if pattern.is_empty() {
-            return Err(Error::usage("empty value").on(flag));
-        }
-        let compile = |text: &str| {
-            regex::RegexBuilder::new(text).size_limit(1 << 20).build().map_err(|error| {
-                let words = error.to_string();
-                let cause = words.lines().last().unwrap_or_default().trim();
-                let cause = cause.strip_prefix("error: ").unwrap_or(cause).to_owned();
-                Error::usage("not a regular expression")
-                    .on(format!("{flag} {pattern}"))
-                    .cause(cause)
-            })
-        };
-        // The pattern is compiled by itself first, so that `a)|(b` cannot climb out of the group.
-        let unanchored = compile(pattern)?;
-        let anchored = compile(&format!(r"\A(?:{pattern})\z"))?;
-        Ok(Self::Pattern { typed: pattern.to_owned(), anchored, unanchored })
-    }
-
-    /// Whether `text` satisfies this matcher.
-    pub fn matches(&self, text: &str) -> bool {
-        match self {
-            Self::Exact(expected) => expected == text,
-            Self::Pattern { anchored, .. } => anchored.is_match(text),
-        }
-    }
-
-    /// The pattern that would have matched, when this one fails only because it is anchored.
-    pub fn unanchored_form(&self, text: &str) -> Option<String> {
-        match self {
-            Self::Pattern { typed, unanchored, .. }
-                if !self.matches(text) && unanchored.is_match(text) =>
-            {
-                // `a|b` would otherwise become `.*a` or `b.*`.
-                let group =
-                    if typed.contains('|') { format!("(?:{typed})") } else { typed.clone() };
-                Some(format!(".*{group}.*"))
-            }
-            _ => None,
-        }
-    }
-
-    /// The text as the user typed it.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Exact(text) => text,
-            Self::Pattern { typed, .. } => typed,
-        }
-    }
-}
-
-/// A signer that is trusted: who, and who says so.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Compared with the certificate's subject alternative name.
-    pub subject: Matcher,
-    /// Compared with the certificate's OIDC issuer (Fulcio extension 1.3.6.1.4.1.57264.1.8).
-    pub issuer: Matcher,
-}
-
-impl Identity {
-    /// Whether a certificate with this subject and issuer is meant.
-    pub fn matches(&self, subject: &str, issuer: &str) -> bool {
-        self.subject.matches(subject) && self.issuer.matches(issuer)
-    }
-}
+/// Identities that are named in one message.
+const MAX_NAMED: usize = 8;
 
 /// What has to hold for a signature to count.
 #[derive(Clone, Debug)]
 pub enum Policy {
     /// Any one of these identities; never empty.
     AnyOf(Vec<Identity>),
+    /// So many different ones of these identities, each by a signer of its own.
+    AtLeast(usize, Vec<Identity>),
     /// The user named nobody: every valid signature is reported and none is accepted.
     Unstated,
+}
+
+impl Policy {
+    /// The identities that are trusted.
+    pub fn identities(&self) -> &[Identity] {
+        match self {
+            Self::AnyOf(identities) | Self::AtLeast(_, identities) => identities,
+            Self::Unstated => &[],
+        }
+    }
+
+    /// How many of them have to have signed.
+    pub fn min_signatures(&self) -> usize {
+        match self {
+            Self::AtLeast(count, _) => (*count).max(1),
+            Self::AnyOf(_) | Self::Unstated => 1,
+        }
+    }
+
+    /// The trusted identities that `signer` is, by their places in the list.
+    ///
+    /// # Errors
+    /// Refused (`wrong-signer`), with both sides, when it is none; usage (`no-identity`), when nobody is
+    /// trusted.
+    pub fn admit(&self, signer: &Signer) -> Result<Vec<usize>> {
+        if matches!(self, Self::Unstated) {
+            return Err(Error::new(
+                Class::Usage,
+                Reason::NoIdentity,
+                "no identity to trust was given",
+            ));
+        }
+        let identities = self.identities().iter().enumerate();
+        let matched: Vec<_> =
+            identities.filter(|(_, one)| one.matches(signer)).map(|(at, _)| at).collect();
+        if matched.is_empty() { Err(wrong_signer(self.identities(), signer)) } else { Ok(matched) }
+    }
+
+    /// Which of these signatures meet the policy together, if they do: every one stands for another
+    /// identity of the list. A signature is given as its signer and the identities that it is
+    /// ([`Policy::admit`]); two signatures of one signer count once, so that nobody can meet two patterns
+    /// that overlap alone.
+    pub fn met(&self, signatures: &[(&Signer, &[usize])]) -> Option<Vec<usize>> {
+        let mut people: Vec<Person<'_>> = Vec::new();
+        for (at, (signer, identities)) in signatures.iter().enumerate() {
+            match people.iter_mut().find(|person| person.signer.is_same_person(signer)) {
+                Some(person) => person.identities.extend_from_slice(identities),
+                None => people.push(Person { at, signer, identities: identities.to_vec() }),
+            }
+        }
+        let mut owners = vec![None; self.identities().len()];
+        for person in 0..people.len() {
+            let mut tried = vec![false; owners.len()];
+            take(person, &people, &mut owners, &mut tried);
+        }
+        let owners = owners.into_iter().flatten();
+        let mut used: Vec<usize> =
+            owners.filter_map(|person| people.get(person)).map(|person| person.at).collect();
+        used.sort_unstable();
+        (used.len() >= self.min_signatures()).then_some(used)
+    }
+}
+
+/// Everything that one signer signed.
+struct Person<'a> {
+    /// The first of the signatures.
+    at: usize,
+    signer: &'a Signer,
+    /// The identities that the signatures stand for.
+    identities: Vec<usize>,
+}
+
+/// Finds an identity for a person, moving others to another one of theirs where that makes room (an
+/// augmenting path of a bipartite matching; as deep as there are identities).
+fn take(
+    person: usize,
+    people: &[Person<'_>],
+    owners: &mut [Option<usize>],
+    tried: &mut [bool],
+) -> bool {
+    let Some(wanted) = people.get(person) else { return false };
+    for &identity in &wanted.identities {
+        match tried.get_mut(identity) {
+            Some(tried) if !*tried => *tried = true,
+            _ => continue,
+        }
+        let owner = owners.get(identity).copied().flatten();
+        if owner.is_none_or(|owner| take(owner, people, owners, tried)) {
+            if let Some(place) = owners.get_mut(identity) {
+                *place = Some(person);
+            }
+            return true;
+        }
+    }
+    false
+}
+
+fn wrong_signer(identities: &[Identity], signer: &Signer) -> Error {
+    let mut error = Error::refused(Reason::WrongSigner, "wrong signer");
+    for identity in identities.iter().take(MAX_NAMED) {
+        let (name, constraints) = identity.words();
+        if let Some(short) = &identity.short {
+            error = error.line("trusted", short.clone());
+        }
+        error = error.line("expected", name);
+        for constraint in constraints {
+            error = error.line("expected", constraint);
+        }
+    }
+    if identities.len() > MAX_NAMED {
+        error = error.note(format!("and {} more identities", identities.len() - MAX_NAMED));
+    }
+    error = error.line("found", format!("{}   issuer {}", signer.identity, signer.issuer));
+    // What else does not hold is said of the identities that this signer would be.
+    let mut broken = Vec::new();
+    for identity in identities.iter().filter(|identity| !identity.constraints.is_empty()) {
+        broken.extend(identity.broken(signer).map(|constraint| constraint.claim));
+    }
+    broken.sort_unstable();
+    broken.dedup();
+    for claim in broken {
+        let found = signer.claims.value(claim).unwrap_or("none");
+        error = error.line("found", format!("{}: {found}", claim.words()));
+    }
+    match identities.iter().find_map(|identity| whole_form(identity, signer)) {
+        Some(flags) => error
+            .note("the pattern has to match the whole text: it would match only a part of it")
+            .hint(flags),
+        None => error,
+    }
+}
+
+/// The flags that would match, where a pattern fails only because it matches no more than a part.
+fn whole_form(identity: &Identity, signer: &Signer) -> Option<String> {
+    let quoted = |form: String| form.replace('\'', r"'\''");
+    let subject = identity.subject.unanchored_form(&signer.identity);
+    let issuer = identity.issuer.unanchored_form(&signer.issuer);
+    let subject = match (subject, identity.subject.matches(&signer.identity)) {
+        (Some(form), _) => Some(format!("--certificate-identity-regexp '{}'", quoted(form))),
+        (None, true) => None,
+        (None, false) => return None,
+    };
+    let issuer = match (issuer, identity.issuer.matches(&signer.issuer)) {
+        (Some(form), _) => Some(format!("--certificate-oidc-issuer-regexp '{}'", quoted(form))),
+        (None, true) => None,
+        (None, false) => return None,
+    };
+    let flags = [subject, issuer].into_iter().flatten().collect::<Vec<_>>();
+    (!flags.is_empty()).then(|| flags.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::Matcher;
 
-    #[test]
-    fn identity_regex_is_anchored() {
-        let matcher = Matcher::pattern("--x", "https://github.com/acme/.*").unwrap();
-        assert!(matcher.matches("https://github.com/acme/web"));
-        assert!(!matcher.matches("xhttps://github.com/acme/web"));
-        assert!(!matcher.matches("https://github.com/acme/web\n"));
-        let matcher = Matcher::pattern("--x", "a|b").unwrap();
-        assert!(!matcher.matches("ab"));
-        assert!(matcher.matches("b"));
+    fn signer(name: &str) -> Signer {
+        Signer { identity: name.to_owned(), issuer: "i".to_owned(), ..Signer::default() }
+    }
+
+    fn policy(count: usize, patterns: &[&str]) -> Policy {
+        let matcher = |text: &str| Matcher::pattern("--x", text).unwrap();
+        let list = patterns.iter().map(|text| Identity::new(matcher(text), matcher("i")));
+        Policy::AtLeast(count, list.collect())
+    }
+
+    fn met(policy: &Policy, names: &[&str]) -> bool {
+        let signers: Vec<_> = names.iter().map(|name| signer(name)).collect();
+        let matched: Vec<_> =
+            signers.iter().map(|signer| policy.admit(signer).unwrap_or_default()).collect();
+        let signatures: Vec<_> =
+            signers.iter().zip(&matched).map(|(s, m)| (s, m.as_slice())).collect();
+        policy.met(&signatures).is_some()
     }
 
     #[test]
-    fn refuses_a_prefix_lookalike() {
-        let matcher = Matcher::pattern("--x", "https://github.com/acme").unwrap();
-        assert!(!matcher.matches("https://github.com/acme-evil/web"));
-        assert_eq!(
-            matcher.unanchored_form("https://github.com/acme-evil/web").as_deref(),
-            Some(".*https://github.com/acme.*")
-        );
-        let matcher = Matcher::pattern("--x", "nobody|acme").unwrap();
-        assert_eq!(matcher.unanchored_form("x/acme/y").as_deref(), Some(".*(?:nobody|acme).*"));
+    fn so_many_different_identities_have_to_have_signed() {
+        let two = policy(2, &["alice", "bob", "carol"]);
+        assert!(met(&two, &["alice", "carol"]));
+        assert!(met(&two, &["alice", "alice", "bob"]));
+        for too_few in [&[][..], &["alice"], &["alice", "alice"], &["alice", "mallory"]] {
+            assert!(!met(&two, too_few), "{too_few:?}");
+        }
+        assert!(met(&policy(1, &["alice"]), &["alice"]));
     }
 
     #[test]
-    fn a_pattern_cannot_climb_out_of_its_anchors() {
-        assert!(Matcher::pattern("--x", "a)|(b").is_err());
-        assert!(Matcher::pattern("--x", "(").is_err());
+    fn a_signature_counts_for_one_identity_and_gives_way_where_that_helps() {
+        // Alice is both; Bob is only the first, which Alice took.
+        let overlapping = policy(2, &["alice|bob", "alice"]);
+        assert!(met(&overlapping, &["alice", "bob"]));
+        assert!(!met(&overlapping, &["alice", "alice"]));
+        assert!(!met(&policy(2, &[".*", ".*"]), &["alice", "alice"]));
+        assert!(met(&policy(2, &[".*", ".*"]), &["alice", "bob"]));
+        assert!(met(&policy(3, &["a|b", "b|c", "c|a"]), &["a", "b", "c"]));
+        // Two people who are only the same one identity.
+        assert!(!met(&policy(2, &["alice|bob", "carol"]), &["alice", "bob"]));
     }
 
     #[test]
-    fn an_empty_identity_is_a_usage_error() {
-        assert!(Matcher::exact("--x", "").is_err());
-        assert!(Matcher::pattern("--x", "").is_err());
+    fn nobody_is_admitted_where_nobody_is_trusted() {
+        let error = Policy::Unstated.admit(&signer("alice")).unwrap_err();
+        assert_eq!(error.reason, Reason::NoIdentity);
+        assert!(Policy::AnyOf(Vec::new()).admit(&signer("alice")).is_err());
     }
 }

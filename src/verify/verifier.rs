@@ -7,6 +7,7 @@ use sigstore_verify::{
 };
 
 use super::bundle::Bundle;
+use super::certificate::{Claims, NameKind, holder};
 use super::coverage::{
     Coverage, Covered, NamedVersion, Question, VersionCheck, cover, meaning, needs_config,
 };
@@ -15,13 +16,15 @@ use super::refusal::{Failure, explain};
 use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
 use super::trust_root::TrustRoot;
 use crate::chart::{ChartManifest, Digest};
-use crate::error::{Class, Error, Reason, Result};
+use crate::error::{Error, Reason, Result};
 
 /// Who signed, as a certificate says; worth something only beside a successful verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signer {
-    /// The subject alternative name: an e-mail address or a URI.
+    /// The subject alternative name: an e-mail address, a URI or a user name.
     pub identity: String,
+    /// What kind of name that is.
+    pub kind: Option<NameKind>,
     /// The OIDC issuer (Fulcio extension 1.3.6.1.4.1.57264.1.8).
     pub issuer: String,
     /// SHA-256 of the public key, for signatures made with a key.
@@ -36,6 +39,19 @@ pub struct Signer {
     pub workflow: Option<String>,
     /// Run invocation URI (extension .21).
     pub run_uri: Option<String>,
+    /// The claims that a policy can ask for.
+    pub claims: Claims,
+}
+
+impl Signer {
+    /// Whether both are one and the same: the same name by the same issuer, of the same source (a reusable
+    /// workflow signs for many), or the same key.
+    pub fn is_same_person(&self, other: &Self) -> bool {
+        self.identity == other.identity
+            && self.issuer == other.issuer
+            && self.source_repository == other.source_repository
+            && self.key_id == other.key_id
+    }
 }
 
 /// Where a signature is logged, as far as the log's own signature proves it.
@@ -59,6 +75,7 @@ pub struct Verified {
     covered: Covered,
     named: Option<NamedVersion>,
     version: VersionCheck,
+    identities: Vec<usize>,
 }
 
 impl Verified {
@@ -95,6 +112,11 @@ impl Verified {
     /// Whether the version that was asked for was compared.
     pub fn version(&self) -> VersionCheck {
         self.version
+    }
+
+    /// The identities of the policy that the signer is, by their places in its list.
+    pub fn identities(&self) -> &[usize] {
+        &self.identities
     }
 }
 
@@ -202,14 +224,18 @@ impl Verifier {
             Err(error) => return refused(error),
         };
         let signer = checked.signer.clone();
-        if let Err(error) = admit(policy, &signer) {
-            return Judgement::Refused { error, signer: Some(Box::new(signer)) };
-        }
+        let identities = match policy.admit(&signer) {
+            Ok(identities) => identities,
+            Err(error) => {
+                return Judgement::Refused { error, signer: Some(Box::new(signer)) };
+            }
+        };
         Judgement::Accepted(Box::new(Verified {
             kind: Some(kind),
             covered,
             named: Some(named),
             version,
+            identities,
             ..checked
         }))
     }
@@ -226,8 +252,8 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<Verified> {
         let checked = self.check(bundle, artifact, Stage::Complete, now).map_err(Error::from)?;
-        admit(policy, &checked.signer)?;
-        Ok(checked)
+        let identities = policy.admit(&checked.signer)?;
+        Ok(Verified { identities, ..checked })
     }
 
     /// Judges a bundle over any artifact that was signed with a key instead of a certificate.
@@ -284,7 +310,14 @@ impl Verifier {
                 "certificate or log was not checked",
             )));
         }
-        Ok(self.record(bundle, &checked, stage))
+        let mut verified = self.record(bundle, &checked, stage);
+        // The crate reads the first e-mail address or URI, and overlooks what stands beside it.
+        if let Some(leaf) = bundle.inner().signing_certificate() {
+            let (kind, identity) = holder(leaf).map_err(Failure::No)?.unzip();
+            verified.signer.kind = kind;
+            verified.signer.identity = identity.unwrap_or_default();
+        }
+        Ok(verified)
     }
 
     fn crate_verify(
@@ -343,6 +376,7 @@ impl Verifier {
             };
         let signer = Signer {
             identity: checked.identity().map(ToString::to_string).unwrap_or_default(),
+            kind: None,
             issuer: checked.issuer().unwrap_or_default().to_owned(),
             key_id: None,
             source_repository: claim(|claims| &claims.source_repository_uri),
@@ -350,6 +384,7 @@ impl Verifier {
             source_digest: claim(|claims| &claims.source_repository_digest),
             workflow: claim(|claims| &claims.build_config_uri),
             run_uri: claim(|claims| &claims.run_invocation_uri),
+            claims: claims.map(Claims::read).unwrap_or_default(),
         };
         let material = &bundle.inner().verification_material;
         let log = match stage {
@@ -368,6 +403,7 @@ impl Verifier {
             covered: Covered::default(),
             named: None,
             version: VersionCheck::NotChecked,
+            identities: Vec::new(),
         }
     }
 
@@ -402,74 +438,5 @@ impl Verifier {
             }
         }
         Ok(())
-    }
-}
-
-fn admit(policy: &Policy, signer: &Signer) -> Result<()> {
-    let found = format!("{}   issuer {}", signer.identity, signer.issuer);
-    let identities = match policy {
-        Policy::AnyOf(identities) => identities,
-        Policy::Unstated => {
-            return Err(Error::new(
-                Class::Usage,
-                Reason::NoIdentity,
-                "no identity to trust was given",
-            ));
-        }
-    };
-    // A certificate may name its holder in a way that is not read here: a pattern must not match nothing.
-    let named = !signer.identity.is_empty() && !signer.issuer.is_empty();
-    if named && identities.iter().any(|i| i.matches(&signer.identity, &signer.issuer)) {
-        return Ok(());
-    }
-    let mut error = Error::refused(Reason::WrongSigner, "wrong signer");
-    for identity in identities {
-        error = error.line(
-            "expected",
-            format!("{}   issuer {}", identity.subject.as_str(), identity.issuer.as_str()),
-        );
-    }
-    error = error.line("found", found);
-    let fixed = identities.iter().find_map(|identity| {
-        let subject = identity.subject.unanchored_form(&signer.identity);
-        let issuer = identity.issuer.unanchored_form(&signer.issuer);
-        let quoted = |form: String| form.replace('\'', r"'\''");
-        let subject = match (subject, identity.subject.matches(&signer.identity)) {
-            (Some(form), _) => Some(format!("--certificate-identity-regexp '{}'", quoted(form))),
-            (None, true) => None,
-            (None, false) => return None,
-        };
-        let issuer = match (issuer, identity.issuer.matches(&signer.issuer)) {
-            (Some(form), _) => Some(format!("--certificate-oidc-issuer-regexp '{}'", quoted(form))),
-            (None, true) => None,
-            (None, false) => return None,
-        };
-        Some([subject, issuer].into_iter().flatten().collect::<Vec<_>>().join(" "))
-    });
-    Err(match fixed {
-        Some(flags) => error
-            .note("the pattern has to match the whole text: it would match only a part of it")
-            .hint(flags),
-        None => error,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::verify::{Identity, Matcher};
-
-    #[test]
-    fn a_pattern_never_accepts_a_certificate_without_a_name_or_an_issuer() {
-        let any = || Matcher::pattern("--x", ".*").unwrap();
-        let policy = Policy::AnyOf(vec![Identity { subject: any(), issuer: any() }]);
-        let signer = |identity: &str, issuer: &str| Signer {
-            identity: identity.to_owned(),
-            issuer: issuer.to_owned(),
-            ..Signer::default()
-        };
-        assert!(admit(&policy, &signer("jane@acme.example", "https://i.example")).is_ok());
-        assert!(admit(&policy, &signer("", "https://i.example")).is_err());
-        assert!(admit(&policy, &signer("jane@acme.example", "")).is_err());
     }
 }

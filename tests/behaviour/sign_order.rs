@@ -84,6 +84,8 @@ fn a_certificate_that_is_not_the_one_that_was_asked_for_signs_nothing() {
         assert_eq!(asked(&world), (1, 0, 0));
         fails(&world, Fault::CertificateForAnotherSubject, 5, "wrong-signer", "mallory");
         assert_eq!(asked(&world), (1, 0, 0));
+        fails(&world, Fault::CertificateWithSecondSubject, 5, "bad-signature", "bears 2 names");
+        assert_eq!(asked(&world), (1, 0, 0));
     }
 }
 

@@ -84,10 +84,22 @@ impl OwnBundleCheck for Unchecked {
 
 /// A bundle over `content` by `workflow`, whatever it says.
 pub(crate) fn bundle_of(world: &World, workflow: &str, content: Content<'_>) -> Vec<u8> {
+    bundle_by(world, &Identity::github(workflow), content)
+}
+
+/// A bundle over `statement` by `identity`.
+pub(crate) fn sign_by(world: &World, identity: &Identity, statement: &Value) -> Vec<u8> {
+    let payload = statement.to_string();
+    let content = Content::Statement { payload: payload.as_bytes(), artifact: Digest::of(b"") };
+    bundle_by(world, identity, content)
+}
+
+/// A bundle over `content` by `identity`.
+pub(crate) fn bundle_by(world: &World, identity: &Identity, content: Content<'_>) -> Vec<u8> {
     let config = Source::File(world.path("signing_config.json"));
     let config = trust::signing_config(&config).unwrap();
     let services = Services::select(&config, None, Timestamp::now()).unwrap();
-    let token = world.sigstore.token(&Identity::github(workflow));
+    let token = world.sigstore.token(identity);
     let offered = Offered { environment: Some(token.into()), ..Offered::default() };
     let source = TokenSource::choose(offered).unwrap();
     block_on(async {

@@ -299,7 +299,7 @@ fn half_an_identity_is_a_usage_error_and_nothing_is_asked() {
                 "--certificate-oidc-issuer",
                 &issuer,
             ],
-            "cannot be used together",
+            "every identity needs its own issuer, in the same order",
         ),
         (
             vec![
@@ -310,7 +310,7 @@ fn half_an_identity_is_a_usage_error_and_nothing_is_asked() {
                 "--certificate-oidc-issuer-regexp",
                 ".*",
             ],
-            "cannot be used together",
+            "every identity needs its own issuer, in the same order",
         ),
         (
             vec!["--certificate-identity-regexp", "(", "--certificate-oidc-issuer", &issuer],

@@ -157,10 +157,10 @@ fn a_candidate_with_the_right_digest_and_no_bundle_in_it_is_refused() {
         (format!("{signed} "), "wrong signer or bytes"),
         (format!("{signed}x"), "trailing characters"),
         (format!("{signed}{signed}"), "trailing characters"),
-        (signed.replacen("{", r#"{"mediaType":"x","#, 1), "repeated"),
+        (signed.replacen("{", r#"{"mediaType":"x","#, 1), "appears twice"),
         (signed.replace("v0.3+json", "v0.9+json"), "v0.9"),
         (signed.replace("verificationMaterial", "verificationmaterial"), "missing field"),
-        ("[".repeat(100_000), "nested deeper"),
+        ("[".repeat(100_000), "recursion limit exceeded"),
     ] {
         let world = World::new();
         let (reference, pushed) = world.push_web();

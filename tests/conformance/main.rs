@@ -139,16 +139,16 @@ fn verify(arguments: &Arguments) -> Result<()> {
             .map_err(|error| Error::usage("not a public key").on(path).cause(error.to_string()))?;
         return verifier.verify_artifact_with_key(&bundle, artifact, &key, now).map(drop);
     }
-    let identity = Identity {
-        subject: Matcher::exact(
+    let identity = Identity::new(
+        Matcher::exact(
             "--certificate-identity",
             required(&arguments.identity, "--certificate-identity")?,
         )?,
-        issuer: Matcher::exact(
+        Matcher::exact(
             "--certificate-oidc-issuer",
             required(&arguments.issuer, "--certificate-oidc-issuer")?,
         )?,
-    };
+    );
     verifier.verify_artifact(&bundle, artifact, &Policy::AnyOf(vec![identity]), now).map(drop)
 }
 

@@ -186,6 +186,8 @@ fn prepare(
         Identity::email("jane@example.com"),
         Identity::github("acme/charts/.github/workflows/release.yml@refs/heads/main"),
         Identity::gitlab("acme/charts//.gitlab-ci.yml@refs/heads/main"),
+        Identity::spiffe("spiffe://acme.example/ns/ci/sa/release"),
+        Identity::username("jane"),
     ];
     for identity in identities {
         let kind: IssuerKind = identity.kind();

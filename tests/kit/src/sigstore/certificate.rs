@@ -7,11 +7,11 @@ use const_oid::db::rfc5280::{
     ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_BASIC_CONSTRAINTS, ID_CE_EXT_KEY_USAGE, ID_CE_KEY_USAGE,
     ID_CE_SUBJECT_ALT_NAME, ID_CE_SUBJECT_KEY_IDENTIFIER,
 };
-use der::asn1::{BitString, GeneralizedTime, Ia5String, OctetString, UtcTime, Utf8StringRef};
+use der::asn1::{Any, BitString, GeneralizedTime, Ia5String, OctetString, UtcTime, Utf8StringRef};
 use der::{Decode, Encode};
 use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
     SubjectKeyIdentifier,
@@ -25,6 +25,9 @@ use super::clock::date;
 use super::error::Result;
 use super::identity::SubjectName;
 use super::keys::{KeyKind, SigningKey, random, sha256, to_pem};
+
+/// The type of Fulcio's user names (`oid-info.md`, number 7).
+const FULCIO_USERNAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.7");
 
 /// A private key with its certificate.
 pub(crate) struct Authority {
@@ -98,13 +101,21 @@ pub(crate) fn leaf_extensions(purpose: ObjectIdentifier, critical: bool) -> Resu
     ])
 }
 
-/// The subject alternative name; critical, since the subject of such a leaf is empty.
-pub(crate) fn subject_alternative_name(subject: &SubjectName) -> Result<Extension> {
-    let name = match subject {
-        SubjectName::Email(email) => GeneralName::Rfc822Name(Ia5String::new(email)?),
-        SubjectName::Uri(uri) => GeneralName::UniformResourceIdentifier(Ia5String::new(uri)?),
+/// The subject alternative name; critical, since the subject of such a leaf is empty. Fulcio writes one name;
+/// more than one is a fault.
+pub(crate) fn subject_alternative_name(subjects: &[SubjectName]) -> Result<Extension> {
+    let name = |subject: &SubjectName| -> Result<GeneralName> {
+        Ok(match subject {
+            SubjectName::Email(email) => GeneralName::Rfc822Name(Ia5String::new(email)?),
+            SubjectName::Uri(uri) => GeneralName::UniformResourceIdentifier(Ia5String::new(uri)?),
+            SubjectName::Username(name) => GeneralName::OtherName(OtherName {
+                type_id: FULCIO_USERNAME,
+                value: Any::encode_from(&Utf8StringRef::new(name)?)?,
+            }),
+        })
     };
-    extension(ID_CE_SUBJECT_ALT_NAME, true, vec![name].to_der()?)
+    let names = subjects.iter().map(name).collect::<Result<Vec<_>>>()?;
+    extension(ID_CE_SUBJECT_ALT_NAME, true, names.to_der()?)
 }
 
 /// The DER of a UTF-8 string, as Fulcio's newer extensions hold it.

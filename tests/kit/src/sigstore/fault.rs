@@ -63,6 +63,8 @@ pub enum Fault {
     CertificateForAnotherKey,
     /// Fulcio: the certificate names somebody else.
     CertificateForAnotherSubject,
+    /// Fulcio: the certificate names somebody else too, in second place.
+    CertificateWithSecondSubject,
     /// Fulcio: no certificate timestamp is embedded.
     NoSct,
     /// Fulcio: the certificate timestamp is by a log that is not in the trusted root.
@@ -107,6 +109,7 @@ impl Fault {
             | Self::WrongInclusionProof(service) => *service,
             Self::CertificateForAnotherKey
             | Self::CertificateForAnotherSubject
+            | Self::CertificateWithSecondSubject
             | Self::NoSct
             | Self::SctByUnknownLog => Service::Fulcio,
             Self::WrongSet => Service::RekorV1,

@@ -66,7 +66,7 @@ struct RequestedKey {
 /// What the certificate is to say.
 struct Order<'a> {
     spki: &'a [u8],
-    subject: SubjectName,
+    subjects: Vec<SubjectName>,
     issuer: &'a str,
     kind: IssuerKind,
     claims: &'a Map<String, Value>,
@@ -131,14 +131,17 @@ impl Fulcio {
             Some(Fault::CertificateForAnotherKey) => other.spki(),
             _ => key.spki(),
         };
-        let subject = match call.fault {
-            Some(Fault::CertificateForAnotherSubject) => SubjectName::Uri(
-                "https://github.com/mallory/charts/.github/workflows/x.yml@refs/heads/main".into(),
-            ),
-            _ => identity::subject(kind, &claims),
+        let mallory = SubjectName::Uri(
+            "https://github.com/mallory/charts/.github/workflows/x.yml@refs/heads/main".into(),
+        );
+        let own = identity::subject(kind, &claims);
+        let subjects = match call.fault {
+            Some(Fault::CertificateForAnotherSubject) => vec![mallory],
+            Some(Fault::CertificateWithSecondSubject) => vec![own, mallory],
+            _ => vec![own],
         };
-        let issuer = oidc.issuer(kind);
-        let order = Order { spki, subject, issuer: &issuer, kind, claims: &claims };
+        let issuer = identity::upstream_issuer(kind, &claims).unwrap_or_else(|| oidc.issuer(kind));
+        let order = Order { spki, subjects, issuer: &issuer, kind, claims: &claims };
         let certificate = self.issue(&order, ct, clock, call.fault.as_ref()).map_err(internal)?;
         let leaf =
             to_pem("CERTIFICATE", &certificate.to_der().map_err(|error| internal(error.into()))?);
@@ -160,7 +163,7 @@ impl Fulcio {
         let milliseconds = clock.milliseconds();
         let not_before = milliseconds / 1000;
         let mut extensions = leaf_extensions(ID_KP_CODE_SIGNING, false)?;
-        extensions.push(subject_alternative_name(&order.subject)?);
+        extensions.push(subject_alternative_name(&order.subjects)?);
         extensions.push(extension(arc(1)?, false, order.issuer.into())?);
         let mut table = identity::extensions(order.kind, order.claims);
         table.push((8, order.issuer.into()));

@@ -14,11 +14,19 @@ pub enum IssuerKind {
     GitHub,
     /// GitLab CI, `/gitlab`.
     GitLab,
+    /// Workloads with SPIFFE identities, `/spiffe`.
+    Spiffe,
+    /// Users of another name space, `/username`.
+    Username,
 }
+
+/// The domain that Fulcio appends to the names of the `/username` issuer.
+const USERNAME_DOMAIN: &str = "users.example.com";
 
 impl IssuerKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Email, Self::GitHub, Self::GitLab];
+    pub const ALL: [Self; 5] =
+        [Self::Email, Self::GitHub, Self::GitLab, Self::Spiffe, Self::Username];
 
     /// The path segment of the issuer, also its name on the command line.
     pub fn name(self) -> &'static str {
@@ -26,6 +34,8 @@ impl IssuerKind {
             Self::Email => "email",
             Self::GitHub => "github",
             Self::GitLab => "gitlab",
+            Self::Spiffe => "spiffe",
+            Self::Username => "username",
         }
     }
 
@@ -40,6 +50,8 @@ impl IssuerKind {
 pub(crate) enum SubjectName {
     Email(String),
     Uri(String),
+    /// `otherName` with Fulcio's own type.
+    Username(String),
 }
 
 /// An identity for which [`Sigstore::token`](super::Sigstore::token) makes a token.
@@ -144,6 +156,23 @@ impl Identity {
         Self::new(IssuerKind::Email, claims)
     }
 
+    /// A person who signed in at another provider through a federating one (dex): the certificate names
+    /// `connector` as the issuer.
+    pub fn federated_email(address: &str, connector: &str) -> Self {
+        let federated = json!({"connector_id": connector, "user_id": hex::encode(address)});
+        Self::email(address).with_claim("federated_claims", federated)
+    }
+
+    /// A workload: `spiffe://TRUST-DOMAIN/PATH`.
+    pub fn spiffe(id: &str) -> Self {
+        Self::new(IssuerKind::Spiffe, json!({"sub": id}))
+    }
+
+    /// A user by name, who has no e-mail address.
+    pub fn username(name: &str) -> Self {
+        Self::new(IssuerKind::Username, json!({"sub": name}))
+    }
+
     fn new(kind: IssuerKind, claims: Value) -> Self {
         let claims = match claims {
             Value::Object(claims) => claims,
@@ -185,7 +214,7 @@ impl Identity {
     /// The identity in the certificate, as `--certificate-identity` takes it.
     pub fn subject(&self) -> String {
         match subject(self.kind, &self.claims) {
-            SubjectName::Email(name) | SubjectName::Uri(name) => name,
+            SubjectName::Email(name) | SubjectName::Uri(name) | SubjectName::Username(name) => name,
         }
     }
 }
@@ -210,14 +239,25 @@ pub(crate) fn subject(kind: IssuerKind, claims: &Map<String, Value>) -> SubjectN
         IssuerKind::GitLab => {
             SubjectName::Uri(format!("https://{}", claim(claims, "ci_config_ref_uri")))
         }
+        IssuerKind::Spiffe => SubjectName::Uri(claim(claims, "sub").into()),
+        IssuerKind::Username => {
+            SubjectName::Username(format!("{}!{USERNAME_DOMAIN}", claim(claims, "sub")))
+        }
     }
+}
+
+/// The issuer that the certificate names where a federating provider passes on another one
+/// (`issuer-claim: $.federated_claims.connector_id`).
+pub(crate) fn upstream_issuer(kind: IssuerKind, claims: &Map<String, Value>) -> Option<String> {
+    let connector = claims.get("federated_claims")?.get("connector_id")?.as_str()?;
+    (kind == IssuerKind::Email).then(|| connector.to_owned())
 }
 
 /// Fulcio's extensions for these claims, but for the issuer: last arc of the identifier and text, in ascending order.
 pub(crate) fn extensions(kind: IssuerKind, claims: &Map<String, Value>) -> Vec<(u32, String)> {
     let get = |name: &str| claim(claims, name);
     let mut table = match kind {
-        IssuerKind::Email => Vec::new(),
+        IssuerKind::Email | IssuerKind::Spiffe | IssuerKind::Username => Vec::new(),
         IssuerKind::GitHub => {
             let url = |rest: &str| format!("https://github.com/{rest}");
             let run = format!(

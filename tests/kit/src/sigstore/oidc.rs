@@ -202,7 +202,7 @@ impl Provider {
         Reply::json(200, &document)
     }
 
-    /// `GET /token?kind=github|gitlab|email[&identity=…][&audience=…][&expires_in=…]`: a token for scripts.
+    /// `GET /token?kind=github|gitlab|email|spiffe|username[&identity=…][&audience=…][&expires_in=…]`: a token for scripts.
     fn mint(&self, call: &Call) -> Reply {
         let identity = call.parameter("identity");
         let identity = match IssuerKind::from_name(call.parameter("kind").unwrap_or("github")) {
@@ -211,7 +211,11 @@ impl Provider {
             Some(IssuerKind::GitLab) => {
                 Identity::gitlab(identity.unwrap_or("acme/charts//.gitlab-ci.yml@refs/heads/main"))
             }
-            None => return Reply::text(400, "kind is github, gitlab or email"),
+            Some(IssuerKind::Spiffe) => {
+                Identity::spiffe(identity.unwrap_or("spiffe://acme.example/ns/ci/sa/release"))
+            }
+            Some(IssuerKind::Username) => Identity::username(identity.unwrap_or("jane")),
+            None => return Reply::text(400, "kind is github, gitlab, email, spiffe or username"),
         };
         let expires_in = call.parameter("expires_in").map_or(Ok(600), str::parse);
         let Ok(expires_in) = expires_in else {
