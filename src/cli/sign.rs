@@ -6,12 +6,12 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use super::args::SignArgs;
-use super::drive::{Object, drive, each};
+use super::drive::{Object, drive, each, none_usable};
 use super::words::host_of;
 use super::{Context, Ended, Environment, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Aftermath, Report, SignObject, SignRun};
+use crate::run::{Aftermath, Outcome, Report, SignObject, SignRun};
 use crate::sign::{Offered, Platform, Projected, Services, Signer, Token, TokenSource};
 use crate::verify::Verifier;
 
@@ -29,6 +29,9 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and --identity-token - both want it"));
+    }
+    if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
+        return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
     let timeout = arguments.common.timeout;
     let (config, root, trust) = trust::root_and_services(

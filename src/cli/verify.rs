@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::args::{MatchArg, VerifyArgs};
-use super::drive::{Object, each};
+use super::drive::{Object, each, none_usable};
 use super::{Context, Ended, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Limits, Report, VerifyObject, VerifyRun, VerifySource};
+use crate::run::{Limits, Outcome, Report, VerifyObject, VerifyRun, VerifySource};
 use crate::verify::{Match, Verifier};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
@@ -17,6 +17,9 @@ const MAX_REFERRERS: usize = 100_000;
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let policy = arguments.identity.policy()?;
     let objects = objects(&arguments)?;
+    if let Some(outcomes) = none_usable(&objects, Outcome::new) {
+        return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
+    }
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let timeout = arguments.common.timeout;
