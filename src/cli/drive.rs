@@ -95,6 +95,18 @@ pub(super) fn drive<T>(
 /// An object of a command: what the user typed, and what became of it.
 pub(super) type Object<T> = (String, Result<T>);
 
+/// The outcomes of a command that none of its objects can be worked on with; then nobody has to be trusted
+/// or asked first to say so. `blank` is an outcome that knows nothing yet.
+pub(super) fn none_usable<T>(
+    objects: &[Object<T>],
+    blank: impl Fn(&str) -> Outcome,
+) -> Option<Vec<Outcome>> {
+    objects
+        .iter()
+        .map(|(typed, object)| Some(blank(typed).failed(object.as_ref().err()?.clone())))
+        .collect()
+}
+
 /// Runs `work` on one object after the other. Every object has an outcome: one that cannot be worked on
 /// fails by itself, and what the time-out leaves undone is undecided. `blank` is an outcome that knows
 /// nothing yet.

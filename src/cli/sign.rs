@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::args::SignArgs;
-use super::drive::{Object, drive, each};
+use super::drive::{Object, drive, each, none_usable};
 use super::words::host_of;
 use super::{Context, Ended, Environment, confirm, key, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Aftermath, Report, SignObject, SignRun, TrustReport};
+use crate::run::{Aftermath, Outcome, Report, SignObject, SignRun, TrustReport};
 use crate::sign::{
     KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
 };
@@ -32,6 +32,9 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         return Err(Error::usage("an identity is signed for in the log")
             .on("--tlog-upload=false")
             .cause("its certificate lasts for minutes, and the log proves when it signed"));
+    }
+    if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
+        return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
     let timeout = arguments.common.timeout;
     let key = match &arguments.key {

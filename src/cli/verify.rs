@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::args::{MatchArg, VerifyArgs};
-use super::drive::{Object, each};
+use super::drive::{Object, each, none_usable};
 use super::{Context, Ended, key, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Limits, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
+use crate::run::{Limits, Outcome, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
 use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
@@ -34,6 +34,9 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         (_, Some(_)) => return Err(Error::usage("a key and an identity were given").on("--key")),
     };
     let objects = objects(&arguments)?;
+    if let Some(outcomes) = none_usable(&objects, Outcome::new) {
+        return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
+    }
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let timeout = arguments.common.timeout;

@@ -185,7 +185,15 @@ pub async fn load(
     let root = instance.root.as_slice();
     if asking.offline {
         return match offline(cached, root, asking, now).await {
-            Ok((content, refreshed)) => Ok(verified(content, refreshed, warnings)),
+            Ok((content, refreshed)) => {
+                let age = now.duration_since(refreshed);
+                if age >= FRESH {
+                    let name = &instance.name;
+                    warnings
+                        .push(format!("offline: trust of instance {name} is {} old", words(age)));
+                }
+                Ok(verified(content, refreshed, warnings))
+            }
             Err(error) => Err(warnings
                 .into_iter()
                 .fold(error, Error::note)

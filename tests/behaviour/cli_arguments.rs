@@ -223,3 +223,14 @@ fn offline_a_reference_asks_nobody_but_the_registry_that_is_named() {
     assert!(!world.registry.requests().is_empty());
     assert_eq!(world.sigstore.requests().len(), 0);
 }
+
+#[test]
+fn what_is_no_chart_is_said_before_anybody_has_to_be_trusted() {
+    let mut world = World::new();
+    world.environment.insert("HELM_SIGSTORE_TRUSTED_ROOT".into(), "/nowhere/root.json".into());
+    let directory = world.directory().display().to_string();
+    for command in ["verify", "sign"] {
+        world.run(&[command, &directory]).exits(2).says("not a packaged chart");
+        world.run(&[command, "foo/bar"]).exits(2);
+    }
+}

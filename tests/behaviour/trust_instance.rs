@@ -66,6 +66,7 @@ fn offline_the_cache_counts_as_of_its_last_refresh_unless_that_is_too_old() {
     let result = world.verdict(&[&reference, "--offline"]);
     assert_eq!(result["verdict"], "verified", "{result:#}");
     assert!(result["trust"]["age"].as_i64().unwrap() > 59 * 86_400);
+    world.verify(&[&reference, "--offline"]).exits(0).says("trust of instance kit is 60 d old");
     let result = world.verdict(&[&reference, "--offline", "--max-trust-age", "720h"]);
     assert_eq!(result["reason"], "trust-expired");
     assert_eq!(tuf.take_requests(), Vec::<String>::new());
