@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
-use super::identity::{read, text};
 use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
+use super::token_file::{read, text};
 use crate::error::{Class, Error, Reason, Result};
 
 /// How long a platform's command may take.

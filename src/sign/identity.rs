@@ -4,7 +4,6 @@
 //! place, and [`TokenSource::resolve`] asks it. Another kind of workload is one more variant.
 
 use std::fmt;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -14,7 +13,8 @@ use zeroize::Zeroizing;
 use super::ambient::{self, Platform, Projected};
 use super::service::{self, Call, Service};
 use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
-use crate::error::{Error, Result};
+use super::token_file::{read, text};
+use crate::error::Result;
 use crate::net;
 
 /// How a JWT begins: `{"` in base64url.
@@ -203,23 +203,6 @@ impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TokenSource({})", self.label())
     }
-}
-
-pub(super) fn read(path: &Path) -> Result<Zeroizing<String>> {
-    let cannot_open = |error: std::io::Error| {
-        Error::usage("cannot open identity token").cause(error.kind().to_string())
-    };
-    let file = std::fs::File::open(path).map_err(cannot_open)?;
-    let mut bytes = Zeroizing::new(Vec::new());
-    // One byte more than a token may have, so that a longer file is not mistaken for its beginning.
-    file.take(MAX_TOKEN_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(cannot_open)?;
-    text(&bytes)
-}
-
-pub(super) fn text(bytes: &[u8]) -> Result<Zeroizing<String>> {
-    std::str::from_utf8(bytes)
-        .map(|text| Zeroizing::new(text.to_owned()))
-        .map_err(|_| bad("not an identity token").cause("it is not text"))
 }
 
 /// The token of this GitHub Actions job (GitHub's documentation, "About security hardening with OpenID

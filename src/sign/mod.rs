@@ -20,6 +20,7 @@ mod signer;
 mod testing;
 mod timestamp;
 mod token;
+mod token_file;
 
 pub use ambient::{Platform, Projected};
 pub use fulcio::Certificate;

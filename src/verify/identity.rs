@@ -2,7 +2,7 @@
 
 use super::certificate::{Claim, NameKind};
 use super::matcher::Matcher;
-use super::verifier::Signer;
+use super::signer::Signer;
 use crate::error::{Error, Result};
 
 /// GitHub's host and the issuer of its workflow tokens.

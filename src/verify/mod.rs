@@ -11,7 +11,9 @@ mod identity;
 mod key;
 mod matcher;
 mod policy;
+mod public_key;
 mod refusal;
+mod signer;
 mod statement;
 mod trust_root;
 mod verifier;
@@ -20,12 +22,13 @@ pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
 pub use certificate::{Claim, Claims, NameKind, holder};
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
 pub use identity::{Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
-pub use key::{LogCheck, PublicKey, TrustedKey};
 pub use matcher::Matcher;
 pub use policy::Policy;
+pub use public_key::{LogCheck, PublicKey, TrustedKey};
+pub use signer::Signer;
 pub use statement::{
     COSIGN_SIGN_PREDICATE, PAYLOAD_TYPE, Statement, StatementSubject, SubjectKind,
     TITLE_ANNOTATION, VERSION_ANNOTATION,
 };
 pub use trust_root::TrustRoot;
-pub use verifier::{Artifact, Judgement, LogRecord, Signer, Stage, Verified, Verifier};
+pub use verifier::{Artifact, Judgement, LogRecord, Stage, Verified, Verifier};

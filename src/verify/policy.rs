@@ -1,8 +1,8 @@
 //! Who has to have signed, and how many of them.
 
 use super::identity::Identity;
-use super::key::TrustedKey;
-use super::verifier::Signer;
+use super::public_key::TrustedKey;
+use super::signer::Signer;
 use crate::error::{Class, Error, Reason, Result};
 
 /// Identities that are named in one message.
