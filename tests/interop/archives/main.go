@@ -2,8 +2,8 @@
 // length (four bytes, little endian), and prints one JSON object a line for each. The unit test
 // `reads_no_archive_otherwise_than_helm` of src/chart/archive/tests.rs runs it over archives made to confuse:
 //
-//	go build -o /tmp/archives .
-//	HELM_SIGSTORE_ARCHIVE_ORACLE=/tmp/archives cargo test --lib reads_no_archive_otherwise_than_helm
+//	go build -o archives .
+//	HELM_SIGSTORE_ARCHIVE_ORACLE=$PWD/archives cargo test --lib reads_no_archive_otherwise_than_helm
 package main
 
 import (

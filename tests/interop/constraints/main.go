@@ -3,8 +3,8 @@
 // module cache when the program runs; every constraint meets every version. The unit test
 // `agrees_with_helms_library` of src/chart/version.rs compares our port with the output:
 //
-//	go run . > /tmp/table.jsonl
-//	HELM_SIGSTORE_CONSTRAINT_TABLE=/tmp/table.jsonl cargo test --lib agrees_with_helms_library
+//	go run . > table.jsonl
+//	HELM_SIGSTORE_CONSTRAINT_TABLE=$PWD/table.jsonl cargo test --lib agrees_with_helms_library
 //
 // With -mutations N, each string is also tried in N variations with a few characters changed (-seed S).
 package main
