@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::digest::Digest;
+use super::index::ManifestIndex;
 use super::strict::{self, Depth, StrictKeys};
 use crate::error::{Error, Reason, Result};
 
@@ -26,7 +27,7 @@ pub const PROV_LAYER: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov
 pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub(super) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 const KEYS: StrictKeys = StrictKeys {
     known: &[
@@ -84,6 +85,8 @@ pub struct ChartManifest {
     pub layer_count: usize,
     /// Helm copies description, version and other fields of `Chart.yaml` here.
     pub annotations: BTreeMap<String, String>,
+    /// The index through which it was found: that names it by digest, and no other chart.
+    pub index: Option<Descriptor>,
 }
 
 /// What a tag or digest can lead to.
@@ -92,7 +95,7 @@ pub enum Manifest {
     /// A chart.
     Chart(Box<ChartManifest>),
     /// An index of other manifests, one of which may be a chart.
-    Index(Vec<Descriptor>),
+    Index(Box<ManifestIndex>),
 }
 
 impl Manifest {
@@ -124,7 +127,14 @@ impl Manifest {
             Some(manifests) => {
                 let entries: Result<Vec<_>> =
                     manifests.into_iter().map(Descriptor::parse).collect();
-                Ok(Self::Index(entries?))
+                let descriptor = Descriptor {
+                    media_type,
+                    digest: Digest::of(bytes),
+                    size: bytes.len() as u64,
+                    artifact_type: None,
+                    annotations: BTreeMap::new(),
+                };
+                Ok(Self::Index(Box::new(ManifestIndex { descriptor, entries: entries? })))
             }
             None => {
                 document.into_chart(bytes, media_type).map(|chart| Self::Chart(Box::new(chart)))
@@ -141,9 +151,9 @@ impl ChartManifest {
     pub fn parse(bytes: &[u8], media_type: Option<&str>) -> Result<Self> {
         match Manifest::parse(bytes, media_type)? {
             Manifest::Chart(chart) => Ok(*chart),
-            Manifest::Index(entries) => Err(not_a_chart(format!(
+            Manifest::Index(index) => Err(not_a_chart(format!(
                 "the reference leads to an index of {} manifests, not to one chart",
-                entries.len()
+                index.entries.len()
             ))
             .note("name the manifest of the chart by its digest")),
         }
@@ -260,20 +270,29 @@ impl Document {
             prov: provs.pop().map(Descriptor::parse).transpose()?,
             layer_count,
             annotations: self.annotations.unwrap_or_default(),
+            index: None,
         })
     }
 }
 
+/// Whether a document that was refused as a chart claims to be one all the same: then it is not
+/// simply something else, and other readers may take it for a chart.
+pub(super) fn claims_to_be_a_chart(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Document>(bytes).map_or(true, |document| {
+        document.manifests.is_some() || document.config.is_some_and(|it| it.media_type == CONFIG)
+    })
+}
+
 /// A content type without its parameters, in lower case.
-fn essence(content_type: &str) -> String {
+pub(super) fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-fn malformed(cause: impl Into<String>) -> Error {
+pub(super) fn malformed(cause: impl Into<String>) -> Error {
     Error::undecided(Reason::Malformed, cause)
 }
 
-fn not_a_chart(cause: impl Into<String>) -> Error {
+pub(super) fn not_a_chart(cause: impl Into<String>) -> Error {
     Error::refused(Reason::NotAChart, "not a chart").cause(cause)
 }
 
@@ -414,7 +433,9 @@ mod tests {
         let bytes = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [layer(MANIFEST)]})
             .to_string();
         let manifest = Manifest::parse(bytes.as_bytes(), Some(INDEX)).unwrap();
-        assert!(matches!(manifest, Manifest::Index(entries) if entries.len() == 1));
+        let Manifest::Index(index) = manifest else { panic!("{manifest:?}") };
+        assert_eq!((index.entries.len(), index.descriptor.size), (1, bytes.len() as u64));
+        assert_eq!(index.descriptor.digest, Digest::of(bytes.as_bytes()));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod archive;
 mod argument;
 mod digest;
+mod index;
 mod manifest;
 mod metadata;
 mod reference;
@@ -18,6 +19,7 @@ pub use archive::{Archive, MAX_ARCHIVE_BYTES, MAX_ENTRIES, MAX_FILE_BYTES};
 pub(crate) use argument::shell_word;
 pub use argument::{Argument, PathKind};
 pub use digest::Digest;
+pub use index::{ManifestIndex, parse_indexed};
 pub use manifest::{
     CHART_LAYER, CHART_LAYER_LEGACY, CONFIG, ChartManifest, Descriptor, INDEX, MANIFEST,
     MAX_MANIFEST_BYTES, Manifest, PROV_LAYER,

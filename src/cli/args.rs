@@ -346,6 +346,10 @@ pub(super) struct RegistryArgs {
     /// Speak plain http to the registry
     #[arg(long)]
     pub plain_http: bool,
+
+    /// Repository that holds the signatures, if not the chart's own; default: COSIGN_REPOSITORY
+    #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
+    pub signature_repository: Option<String>,
 }
 
 #[derive(Debug, Args)]

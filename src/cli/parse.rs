@@ -77,6 +77,7 @@ const REPEATED: &[&str] = &[
     "offline",
     "plain_http",
     "repository",
+    "signature_repository",
     "sigstore_ca_file",
     "trusted_root",
 ];

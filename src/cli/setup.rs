@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::Context;
 use super::args::{ChartArgs, RegistryArgs};
-use crate::chart::{Argument, PathKind};
+use crate::chart::{Argument, PathKind, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::registry::{Credentials, Registry, Secret, Settings, Sources};
@@ -101,6 +101,59 @@ pub(super) fn weakened(arguments: &RegistryArgs, host: Option<&str>) -> Vec<Stri
         (arguments.plain_http && !local, "--plain-http"),
     ];
     flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag.to_owned()).collect()
+}
+
+/// The same for a chart at `host` whose signatures are elsewhere.
+pub(super) fn weakened_at(
+    arguments: &RegistryArgs,
+    host: Option<&str>,
+    signatures: Option<&RepositoryPrefix>,
+) -> Vec<String> {
+    let mut flags = weakened(arguments, host);
+    let other = signatures.filter(|_| host.is_some()).map(|prefix| prefix.host.as_str());
+    for flag in weakened(arguments, other) {
+        if !flags.contains(&flag) {
+            flags.push(flag);
+        }
+    }
+    flags
+}
+
+/// `--signature-repository`, or cosign's variable: a whole repository, with or without `oci://`.
+pub(super) fn signature_repository(
+    arguments: &RegistryArgs,
+    context: &Context<'_, '_>,
+) -> Result<Option<RepositoryPrefix>> {
+    let (source, text) = match &arguments.signature_repository {
+        Some(text) => ("--signature-repository ", text.as_str()),
+        None => match context.environment.value("COSIGN_REPOSITORY") {
+            Some(text) => ("COSIGN_REPOSITORY=", text),
+            None => return Ok(None),
+        },
+    };
+    match RepositoryPrefix::parse(text) {
+        Ok(prefix) if !prefix.path.is_empty() => Ok(Some(prefix)),
+        // The parser's words are about charts; what may be a password is not repeated.
+        _ => Err(Error::usage("not a repository")
+            .on(source.trim_end_matches(['=', ' ']))
+            .cause("it has a host and a path, no tag and no digest")
+            .hint(format!("{source}oci://HOST/PATH"))),
+    }
+}
+
+/// `--signature-repository` says where the signatures of a manifest are; a file alone has none.
+pub(super) fn check_has_manifest(
+    argument: &Argument,
+    repository: Option<&RepositoryPrefix>,
+    context: &Context<'_, '_>,
+) -> Result<()> {
+    let alone = matches!(argument, Argument::File(_)) && repository.is_none();
+    if alone && context.given.has("signature_repository") {
+        return Err(Error::usage("nothing says where this file was pushed")
+            .cause("--signature-repository holds signatures by the manifest in a registry")
+            .hint("--repository oci://HOST/PATH"));
+    }
+    Ok(())
 }
 
 pub(super) fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {

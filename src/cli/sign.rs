@@ -23,7 +23,8 @@ const MAX_REFERRERS: usize = 100_000;
 const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let objects = objects(&arguments)?;
+    let signatures = setup::signature_repository(&arguments.registry, context)?;
+    let objects = objects(&arguments, signatures.as_ref())?;
     if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and --identity-token - both want it"));
@@ -81,6 +82,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     let run = SignRun {
         world: context.world.clone(),
         registry,
+        signature_repository: signatures,
         signer,
         verifier,
         trust,
@@ -94,7 +96,10 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
-fn objects(arguments: &SignArgs) -> Result<Vec<Object<SignObject>>> {
+fn objects(
+    arguments: &SignArgs,
+    signatures: Option<&RepositoryPrefix>,
+) -> Result<Vec<Object<SignObject>>> {
     let chart = setup::chart_name(&arguments.chart)?;
     let count = arguments.charts.len();
     let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
@@ -109,7 +114,7 @@ fn objects(arguments: &SignArgs) -> Result<Vec<Object<SignObject>>> {
             (Argument::File(_), prefix) => prefix.as_ref().map(|prefix| prefix.host.as_str()),
         };
         Ok(SignObject {
-            weakened: setup::weakened(&arguments.registry, host),
+            weakened: setup::weakened_at(&arguments.registry, host, signatures),
             argument,
             version: arguments.chart.version.clone(),
             chart: chart.clone(),

@@ -33,7 +33,8 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         }
         (_, Some(_)) => return Err(Error::usage("a key and an identity were given").on("--key")),
     };
-    let objects = objects(&arguments)?;
+    let signatures = setup::signature_repository(&arguments.registry, context)?;
+    let objects = objects(&arguments, signatures.as_ref(), context)?;
     if let Some(outcomes) = none_usable(&objects, Outcome::new) {
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
@@ -53,6 +54,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
+        signature_repository: signatures,
         verifier,
         policy,
         matching: match arguments.matching {
@@ -75,7 +77,11 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
-fn objects(arguments: &VerifyArgs) -> Result<Vec<Object<VerifyObject>>> {
+fn objects(
+    arguments: &VerifyArgs,
+    signatures: Option<&RepositoryPrefix>,
+    context: &Context<'_, '_>,
+) -> Result<Vec<Object<VerifyObject>>> {
     let count = arguments.charts.len();
     let chart = setup::chart_name(&arguments.chart)?;
     let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
@@ -85,6 +91,7 @@ fn objects(arguments: &VerifyArgs) -> Result<Vec<Object<VerifyObject>>> {
     let prefix = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
     let object = |text: &String| -> Result<VerifyObject> {
         let argument = setup::object(text)?;
+        setup::check_has_manifest(&argument, prefix.as_ref(), context)?;
         let source = match (&arguments.bundle, &prefix, &argument) {
             (Some(path), _, _) => VerifySource::Bundle(PathBuf::from(path)),
             (None, Some(prefix), Argument::File(_)) => VerifySource::Repository(prefix.clone()),
@@ -98,7 +105,7 @@ fn objects(arguments: &VerifyArgs) -> Result<Vec<Object<VerifyObject>>> {
             (_, VerifySource::Repository(prefix)) => Some(prefix.host.as_str()),
             _ => None,
         };
-        let mut weakened = setup::weakened(&arguments.registry, host);
+        let mut weakened = setup::weakened_at(&arguments.registry, host, signatures);
         if arguments.insecure_ignore_tlog {
             weakened.push("--insecure-ignore-tlog".to_owned());
         }

@@ -91,6 +91,9 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
             }
         }
     }
+    if let Some(repository) = &outcome.signature_repository {
+        line("Signatures in", repository);
+    }
     if outcome.verdict == Verdict::Verified {
         if let Some(digest) = &outcome.chart_digest {
             let how = outcome.notes.first().map(String::as_str).unwrap_or_default();

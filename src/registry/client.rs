@@ -11,7 +11,7 @@ use super::pages::Pages;
 use super::{Access, Shared, explanation};
 use crate::chart::{Digest, INDEX, MAX_MANIFEST_BYTES};
 use crate::error::{Error, Reason, Result};
-use crate::net::header::{ACCEPT, HeaderValue, WWW_AUTHENTICATE};
+use crate::net::header::{ACCEPT, HeaderValue};
 use crate::net::{Origin, Redirects, Request, Response, Url};
 
 /// Every document that a chart, an index or a signature may be; Docker's types so that we can say that it
@@ -179,7 +179,7 @@ impl Repository {
                 .header(ACCEPT, ACCEPT_INDEX)
                 .redirects(Redirects::SameOrigin);
             let response = self.send(request).await.map_err(|error| pages.explain(error))?;
-            if let Some(why) = self.no_such_api(&response) {
+            if let Some(why) = Self::no_such_api(&response) {
                 if first {
                     return Ok(Referrers::Absent { why });
                 }
@@ -208,8 +208,10 @@ impl Repository {
         }
     }
 
-    /// Whether an answer means that the registry has no referrers API (or none for this digest).
-    fn no_such_api(&self, response: &Response) -> Option<String> {
+    /// Whether an answer means that the registry has no referrers API (or none for this digest). 401 and 403
+    /// mean nothing: Harbor before 2.8 says the first to everybody, Artifactory the second for what is not there,
+    /// and others mean what they say.
+    fn no_such_api(response: &Response) -> Option<String> {
         let status = response.status.as_u16();
         match status {
             200 => {
@@ -222,12 +224,6 @@ impl Repository {
             }
             300..=399 => Some(format!("{status} to another site")),
             400 | 404 | 405 | 406 | 501 => Some(status.to_string()),
-            // Harbor before 2.8 answers so whoever asks: there is no challenge left to answer.
-            401 if !response.headers.contains_key(WWW_AUTHENTICATE)
-                && self.shared.auth.current(&self.place).is_some() =>
-            {
-                Some("401 without a challenge".into())
-            }
             _ => None,
         }
     }

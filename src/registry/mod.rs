@@ -11,6 +11,7 @@ mod credentials;
 mod manifest;
 mod pages;
 mod push;
+mod shared_tag;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use self::manifest::{
     ReferrerManifest,
 };
 pub use self::push::Pushed;
+pub use self::shared_tag::IndexWrite;
 use crate::error::{Error, Result};
 use crate::net::{Client, PlainHttp, Response, Url, one_line};
 

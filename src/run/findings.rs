@@ -14,11 +14,11 @@ use super::report::{
     TrustedAs,
 };
 use super::resolve::Resolved;
-use crate::chart::shell_word;
+use crate::chart::{ChartManifest, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, SignatureStore};
 use crate::verify::{
-    Bundle, Judgement, Match, NamedVersion, Policy, Signer, Target, Verified, Verifier,
+    Bundle, Judgement, Match, NamedVersion, Policy, Signer, SubjectKind, Target, Verified, Verifier,
 };
 
 /// Candidates that are fetched side by side: the connections that a host gets.
@@ -477,9 +477,12 @@ fn fill(report: &mut SignatureReport, verified: &Verified, question: &Question<'
             Target::File { digest, .. } => Some(*digest),
             Target::Reference { manifest, .. } => Some(manifest.digest),
         },
-        Question::Reference { resolved, matching: Match::Manifest } => {
-            Some(resolved.manifest.digest)
-        }
+        Question::Reference { resolved, matching: Match::Manifest } => match &resolved.manifest {
+            ChartManifest { index: Some(index), .. } if kind == Some(SubjectKind::Index) => {
+                Some(index.digest)
+            }
+            manifest => Some(manifest.digest),
+        },
         Question::Reference { resolved, matching: Match::ChartLayer } => {
             Some(resolved.manifest.chart.digest)
         }

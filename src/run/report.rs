@@ -137,6 +137,8 @@ pub struct Outcome {
     pub chart_digest: Option<String>,
     /// The provenance layer's digest.
     pub prov_digest: Option<String>,
+    /// The repository of the signatures, where it is not the chart's own.
+    pub signature_repository: Option<String>,
     /// Every candidate that was looked at.
     pub signatures: Vec<SignatureReport>,
     /// What decided who is trusted.
@@ -184,6 +186,7 @@ impl Outcome {
             manifest_digest: None,
             chart_digest: None,
             prov_digest: None,
+            signature_repository: None,
             signatures: Vec::new(),
             policy: None,
             trust: None,

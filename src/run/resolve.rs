@@ -1,18 +1,27 @@
 //! From what the user typed to one manifest, exactly once: nothing after this sees the tag.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::World;
 use crate::chart::version::{Lookup, TagMeaning, lookup};
-use crate::chart::{Archive, ChartManifest, ChartMetadata, ChartReference, Digest};
+use crate::chart::{
+    Archive, ChartManifest, ChartMetadata, ChartReference, Descriptor, Digest, Manifest,
+    RepositoryPrefix, parse_indexed,
+};
 use crate::error::{Class, Error, Reason, Result};
-use crate::registry::{Access, Registry, Repository};
+use crate::registry::{Access, RawManifest, Registry, Repository};
 use crate::verify::NamedVersion;
 
 /// The largest config blob that is read; Helm writes Chart.yaml into it.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
 /// The largest packed chart that is read; Helm unpacks at most 100 MiB.
 const MAX_CHART_BYTES: usize = 100 << 20;
+
+/// Manifests of an index that are read at once, of at most 4 MiB each.
+const SIDE_BY_SIDE: usize = 4;
 
 /// The largest provenance layer that is read; it holds Chart.yaml and a signature.
 const MAX_PROV_BYTES: usize = 2 << 20;
@@ -48,6 +57,8 @@ impl ChartName {
 pub(super) struct Resolved {
     pub reference: ChartReference,
     pub repository: Repository,
+    /// Where its signatures are: there too, unless the user says otherwise.
+    pub signatures: Repository,
     pub manifest: ChartManifest,
     /// The name that is expected.
     pub name: String,
@@ -67,6 +78,24 @@ impl Resolved {
     /// The reference by digest.
     pub(super) fn pinned(&self) -> String {
         self.reference.with_digest(&self.manifest.digest)
+    }
+
+    /// What a signature may be attached to: the index through which the manifest was found, and the manifest.
+    pub(super) fn subjects(&self) -> Vec<Descriptor> {
+        let manifest = Descriptor {
+            media_type: self.manifest.media_type.clone(),
+            digest: self.manifest.digest,
+            size: self.manifest.size,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        };
+        self.manifest.index.iter().cloned().chain([manifest]).collect()
+    }
+
+    /// The repository of the signatures, where it is not the chart's own.
+    pub(super) fn signature_repository(&self) -> Option<String> {
+        let (own, other) = (self.repository.name(), self.signatures.name());
+        (own != other).then(|| format!("oci://{other}"))
     }
 
     /// Name and version as the config blob has them.
@@ -114,17 +143,35 @@ impl Resolved {
     }
 }
 
+/// Where to look, and what for: `access` is to the repository of the signatures, of the chart is only read.
+#[derive(Clone, Copy)]
+pub(super) struct Places<'a> {
+    pub registry: &'a Registry,
+    pub access: Access,
+    /// `--signature-repository`.
+    pub signatures: Option<&'a RepositoryPrefix>,
+}
+
 /// Finds the manifest that `reference`, with `--version` and `--chart` where given, stands for.
 pub(super) async fn resolve(
     world: &World,
-    registry: &Registry,
-    access: Access,
+    places: Places<'_>,
     reference: &ChartReference,
     version: Option<&str>,
     chart: Option<&ChartName>,
 ) -> Result<Resolved> {
     world.enter(format!("resolving {reference}"));
-    let repository = registry.repository(&reference.host, &reference.repository, access)?;
+    let Places { registry, access, signatures } = places;
+    let repository = |access| registry.repository(&reference.host, &reference.repository, access);
+    let (repository, signatures) = match signatures {
+        None => {
+            let own = repository(access)?;
+            (own.clone(), own)
+        }
+        Some(other) => {
+            (repository(Access::Pull)?, registry.repository(&other.host, &other.path, access)?)
+        }
+    };
     let reference = choose_tag(reference, version, &repository).await?;
     let wanted = match (&reference.tag, &reference.digest) {
         (Some(tag), _) => tag.clone(),
@@ -142,8 +189,8 @@ pub(super) async fn resolve(
         }
         (None, _) => return Err(Error::not_found("no such chart")),
     };
-    let manifest = ChartManifest::parse(&found.bytes, found.media_type.as_deref())
-        .map_err(|error| error.at_digest(found.digest))?;
+    let manifest =
+        chart_in(&repository, &found).await.map_err(|error| error.at_digest(found.digest))?;
     if manifest.legacy_layer {
         world.warn(format!("{reference}: chart media type application/tar+gzip is deprecated"));
     }
@@ -153,7 +200,26 @@ pub(super) async fn resolve(
         (None, Some(tag)) => TagMeaning::of(tag),
         (None, None) => TagMeaning::NotChecked,
     };
-    Ok(Resolved { reference, repository, manifest, name, version })
+    Ok(Resolved { reference, repository, signatures, manifest, name, version })
+}
+
+/// The chart that a manifest is, or that an index holds.
+async fn chart_in(repository: &Repository, found: &RawManifest) -> Result<ChartManifest> {
+    let index = match Manifest::parse(&found.bytes, found.media_type.as_deref())? {
+        Manifest::Chart(chart) => return Ok(*chart),
+        Manifest::Index(index) => index,
+    };
+    let read = index.candidates()?.into_iter().map(|entry| indexed(repository, entry));
+    let read: Vec<_> = stream::iter(read).buffered(SIDE_BY_SIDE).try_collect().await?;
+    index.only_chart(read.into_iter().flatten().collect())
+}
+
+async fn indexed(repository: &Repository, entry: &Descriptor) -> Result<Option<ChartManifest>> {
+    let found = repository.manifest(&entry.digest.to_string()).await?.ok_or_else(|| {
+        let cause = format!("manifest {} is in the index and not there", entry.digest);
+        Error::undecided(Reason::Malformed, cause)
+    })?;
+    parse_indexed(entry, &found.bytes, found.media_type.as_deref())
 }
 
 /// The reference with the tag that Helm's rules lead to: a tag or an exact version is taken as it is,

@@ -3,19 +3,23 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
+use futures_util::future;
+
 use super::report::{
     Attached, Chart, Format, LogReport, Outcome, Place, SignatureReport, SignerReport, Status,
     SubjectReport, TrustReport, Verdict,
 };
-use super::resolve::{ChartName, Resolved, resolve};
+use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::verify::{describe, read_chart};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
+use crate::chart::{
+    Archive, Argument, ChartReference, Descriptor, Digest, RepositoryPrefix, shell_word,
+};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, KeyCheck, Signer};
-use crate::store::{Through, attach, prove_write_access, write_bundle};
+use crate::store::{Listing, Through, attach, prove_write_access, survey, write_bundle};
 use crate::verify::{
     COSIGN_SIGN_PREDICATE, Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier,
 };
@@ -43,6 +47,8 @@ pub struct SignRun {
     pub world: World,
     /// The registries.
     pub registry: Registry,
+    /// Where the signatures of charts are put, if not beside them.
+    pub signature_repository: Option<RepositoryPrefix>,
     /// The signer with its token and services.
     pub signer: Signer,
     /// The verifier that judges what we made.
@@ -112,12 +118,12 @@ impl SignRun {
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
 
         self.world.enter("checking write access");
-        prove_write_access(&resolved.repository).await?;
+        let subjects = self.places_of(&resolved).await?;
 
         let statement = Statement::of_chart(
             archive.name(),
             archive.version(),
-            Some((&resolved.manifest.digest, &resolved.manifest.media_type)),
+            Some(&resolved.manifest),
             &resolved.manifest.chart.digest,
             resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
         );
@@ -144,17 +150,44 @@ impl SignRun {
             None => Aftermath::ATTACHING_UNLOGGED,
         });
         self.world.enter("attaching the signature");
-        let (through, digest) =
-            attach(&resolved.repository, &resolved.manifest, &signed.json, self.world.now())
-                .await?;
-        let place = match through {
-            Through::Api => Place::Referrers,
-            Through::FallbackTag => Place::FallbackTag,
+        let now = self.world.now();
+        let mut attached = attach(&resolved.signatures, &subjects, &signed.json, now).await?;
+        for one in attached.iter_mut().filter(|one| !one.is_settled()) {
+            self.world.enter("waiting for the signature to stay listed");
+            one.settle().await?;
+        }
+        let attached = attached.iter().map(|one| (place_of(one.through), one.digest));
+        let attached: Vec<_> = attached.collect();
+        let reported = |(place, digest): &(Place, Digest)| {
+            report(&resolved, *place, digest, &signed.verified)
         };
-        outcome.attached = Some(vec![Attached { place, digest: digest.to_string() }]);
+        outcome.signatures = attached.first().map(reported).into_iter().collect();
+        let attached = attached.into_iter();
+        let attached =
+            attached.map(|(place, digest)| Attached { place, digest: digest.to_string() });
+        outcome.attached = Some(attached.collect());
         outcome.digest_ref = Some(resolved.pinned());
-        outcome.signatures = vec![report(&resolved, place, &digest, &signed.verified)];
         Ok(())
+    }
+
+    /// What the signature is attached to, and who will list it there: what stands against it is found out
+    /// before anything is made public.
+    async fn places_of(&self, resolved: &Resolved) -> Result<Vec<(Descriptor, Listing)>> {
+        let repository = &resolved.signatures;
+        let subjects = resolved.subjects();
+        let surveys = subjects.iter().map(|subject| survey(repository, &subject.digest));
+        let (access, listings) =
+            future::join(prove_write_access(repository), future::join_all(surveys)).await;
+        access?;
+        let listings: Vec<Listing> = listings.into_iter().collect::<Result<_>>()?;
+        for listing in &listings {
+            if let Listing::Unknown(error) = listing {
+                self.world.warn(format!(
+                    "{error}: the signature is listed under the fallback tag too"
+                ));
+            }
+        }
+        Ok(subjects.into_iter().zip(listings).collect())
     }
 
     async fn by_reference(
@@ -208,8 +241,9 @@ impl SignRun {
         version: Option<&str>,
         chart: Option<&ChartName>,
     ) -> Result<Resolved> {
-        let access = Access::PullPush;
-        resolve(&self.world, &self.registry, access, reference, version, chart).await
+        let signatures = self.signature_repository.as_ref();
+        let places = Places { registry: &self.registry, access: Access::PullPush, signatures };
+        resolve(&self.world, places, reference, version, chart).await
     }
 }
 
@@ -262,6 +296,13 @@ fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -
         .expected_found(format!("{expected}  ({source})"), format!("{found}  (Chart.yaml)")))
 }
 
+fn place_of(through: Through) -> Place {
+    match through {
+        Through::Api => Place::Referrers,
+        Through::FallbackTag => Place::FallbackTag,
+    }
+}
+
 fn report(
     resolved: &Resolved,
     place: Place,
@@ -276,9 +317,15 @@ fn report(
         place,
         digest: Some(digest.to_string()),
         predicate_type: Some(COSIGN_SIGN_PREDICATE.to_owned()),
-        subject: Some(SubjectReport {
-            kind: SubjectKind::Manifest.as_str(),
-            digest: resolved.manifest.digest.to_string(),
+        subject: Some(match &resolved.manifest.index {
+            Some(index) => SubjectReport {
+                kind: SubjectKind::Index.as_str(),
+                digest: index.digest.to_string(),
+            },
+            None => SubjectReport {
+                kind: SubjectKind::Manifest.as_str(),
+                digest: resolved.manifest.digest.to_string(),
+            },
         }),
         signer: Some(SignerReport::from(verified.signer())),
         log: verified.log().map(LogReport::from),

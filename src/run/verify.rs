@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::findings::{Accepted, Findings, Limits, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, TrustedAs, Verdict};
-use super::resolve::{ChartName, Resolved, resolve};
+use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Error, Reason, Result};
-use crate::registry::{Access, Registry};
+use crate::registry::{Access, Registry, Repository};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
 use crate::verify::{Covered, Match, NamedVersion, Policy, Target, Verifier, VersionCheck};
 
@@ -51,6 +51,8 @@ pub struct VerifyRun {
     pub world: World,
     /// The registries; opens no socket until one is asked.
     pub registry: Registry,
+    /// Where the signatures of charts are, if not beside them.
+    pub signature_repository: Option<RepositoryPrefix>,
     /// The verifier with its trusted root.
     pub verifier: Verifier,
     /// Who is trusted.
@@ -103,15 +105,8 @@ impl VerifyRun {
         reference: &ChartReference,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let resolved = resolve(
-            &self.world,
-            &self.registry,
-            Access::Pull,
-            reference,
-            object.version.as_deref(),
-            object.chart.as_ref(),
-        )
-        .await?;
+        let (version, chart) = (object.version.as_deref(), object.chart.as_ref());
+        let resolved = resolve(&self.world, self.places(), reference, version, chart).await?;
         describe(&resolved, outcome);
         let question = Question::Reference { resolved: &resolved, matching: self.matching };
         let mut findings = self.findings();
@@ -119,6 +114,7 @@ impl VerifyRun {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
                 let store = off_thread(move || BundleFile::named(&path)).await?;
+                outcome.signature_repository = None;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             _ => self.ask_registry(&resolved, &question, &mut findings).await,
@@ -131,7 +127,7 @@ impl VerifyRun {
         let accepted = self
             .conclude(findings, outcome, &resolved.pinned())
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
-        if note(&accepted, outcome).manifest {
+        if note(&accepted, outcome) {
             outcome.digest_ref = Some(resolved.pinned());
         }
         self.keep(object, &accepted, outcome)
@@ -177,8 +173,8 @@ impl VerifyRun {
             VerifySource::Repository(prefix) => {
                 let reference = prefix.chart(&named.name, &named.version)?;
                 let resolved =
-                    resolve(&self.world, &self.registry, Access::Pull, &reference, None, None)
-                        .await?;
+                    resolve(&self.world, self.places(), &reference, None, None).await?;
+                outcome.signature_repository = resolved.signature_repository();
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
         }
@@ -187,6 +183,11 @@ impl VerifyRun {
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
         note(&accepted, outcome);
         self.keep(object, &accepted, outcome)
+    }
+
+    fn places(&self) -> Places<'_> {
+        let signatures = self.signature_repository.as_ref();
+        Places { registry: &self.registry, access: Access::Pull, signatures }
     }
 
     fn findings(&self) -> Findings<'_> {
@@ -200,7 +201,21 @@ impl VerifyRun {
         question: &Question<'_>,
         findings: &mut Findings<'_>,
     ) {
-        let (repository, subject) = (&resolved.repository, &resolved.manifest.digest);
+        for subject in resolved.subjects() {
+            if findings.met() {
+                return;
+            }
+            self.ask_about(&resolved.signatures, &subject.digest, question, findings).await;
+        }
+    }
+
+    async fn ask_about(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        question: &Question<'_>,
+        findings: &mut Findings<'_>,
+    ) {
         let referrers = Referrers::new(repository, *subject);
         self.ask(&referrers, Place::Referrers, question, findings).await;
         if findings.met() {
@@ -239,7 +254,11 @@ impl VerifyRun {
                 again.push_str(&format!(" {}", shell_word(value)));
             }
         }
-        findings.decide(&mut outcome.looked_in, &mut outcome.signatures, &again)
+        let decided = findings.decide(&mut outcome.looked_in, &mut outcome.signatures, &again);
+        decided.map_err(|error| match &outcome.signature_repository {
+            Some(repository) => error.line("signatures in", repository.clone()),
+            None => error,
+        })
     }
 
     /// Writes the bundle that was accepted; of several the first.
@@ -268,11 +287,12 @@ pub(super) fn describe(resolved: &Resolved, outcome: &mut Outcome) {
     outcome.manifest_digest = Some(resolved.manifest.digest.to_string());
     outcome.chart_digest = Some(resolved.manifest.chart.digest.to_string());
     outcome.prov_digest = resolved.manifest.prov.as_ref().map(|prov| prov.digest.to_string());
+    outcome.signature_repository = resolved.signature_repository();
 }
 
 /// Puts into words what the signatures bind, and what was not compared. Of several signatures only what all
-/// of them cover is signed by as many as were asked for.
-fn note(accepted: &[Accepted], outcome: &mut Outcome) -> Covered {
+/// of them cover is signed by as many as were asked for. Answers whether all bind the manifest.
+fn note(accepted: &[Accepted], outcome: &mut Outcome) -> bool {
     let all = |part: fn(Covered) -> bool| {
         !accepted.is_empty() && accepted.iter().all(|one| part(one.verified.covered()))
     };
@@ -281,12 +301,15 @@ fn note(accepted: &[Accepted], outcome: &mut Outcome) -> Covered {
         outcome.chart = Some(Chart { name: named.name.clone(), version: named.version.clone() });
     }
     let covered = Covered {
+        index: all(|covered| covered.index),
         manifest: all(|covered| covered.manifest),
         chart: all(|covered| covered.chart),
         prov: all(|covered| covered.prov),
     };
-    let Covered { manifest, chart, prov } = covered;
-    let parts: Vec<_> = [(manifest, "manifest"), (chart, "chart"), (prov, "provenance")]
+    let Covered { index, manifest, chart, prov } = covered;
+    let parts =
+        [(index, "index"), (manifest, "manifest"), (chart, "chart"), (prov, "provenance")];
+    let parts: Vec<_> = parts
         .into_iter()
         .filter_map(|(covered, word)| covered.then_some(word))
         .collect();
@@ -297,7 +320,7 @@ fn note(accepted: &[Accepted], outcome: &mut Outcome) -> Covered {
     };
     outcome.notes = vec![format!("signed: {listed}")];
     if outcome.manifest_digest.is_some() {
-        if !manifest {
+        if !all(Covered::binds_manifest) {
             outcome.notes.push("manifest: not signed".to_owned());
         }
         if accepted.iter().any(|one| one.verified.version() == VersionCheck::NotChecked) {
@@ -307,7 +330,7 @@ fn note(accepted: &[Accepted], outcome: &mut Outcome) -> Covered {
     if outcome.prov_digest.is_some() {
         outcome.prov = Some(if prov { "signed" } else { "not signed" }.to_owned());
     }
-    covered
+    all(Covered::binds_manifest)
 }
 
 /// Reads a packaged chart, within bounds.

@@ -1,10 +1,11 @@
-//! Attaching a bundle to a chart as a referrer: listed by the registry where it has the API, else by us in
+//! Attaching a bundle to a manifest as a referrer: listed by the registry where it has the API, else by us in
 //! the fallback tag.
 
 use std::time::Duration;
 
 use super::fallback_tag::FallbackTag;
-use crate::chart::{ChartManifest, Digest, MANIFEST};
+use super::shared_index::{Pace, Unsettled};
+use crate::chart::{Descriptor as Subject, Digest, MANIFEST};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Descriptor, EMPTY_BLOB, Entry, Referrer, Referrers as Answer, Repository};
 use crate::verify::COSIGN_SIGN_PREDICATE;
@@ -26,8 +27,34 @@ pub async fn prove_write_access(repository: &Repository) -> Result<()> {
     repository.push_blob(EMPTY_BLOB.into()).await.map(drop)
 }
 
+/// Who will list what refers to a manifest.
+#[derive(Clone, Debug)]
+pub enum Listing {
+    /// The registry.
+    Api,
+    /// We, in the fallback tag.
+    FallbackTag,
+    /// The registry does not let us ask whether it does (401, 403): so we list it too.
+    Unknown(Error),
+}
+
+/// Finds out who will list what refers to `subject`, before anything is made public. Nothing is written.
+///
+/// # Errors
+/// Undecided: not asked, or neither the registry nor we can list anything there (`unsupported-format`).
+pub async fn survey(repository: &Repository, subject: &Digest) -> Result<Listing> {
+    let listing = match repository.referrers(subject).await {
+        Ok(Answer::Listed(_)) => return Ok(Listing::Api),
+        Ok(Answer::Absent { .. }) => Listing::FallbackTag,
+        Err(error) if error.reason == Reason::Unauthorized => Listing::Unknown(error),
+        Err(error) => return Err(error),
+    };
+    FallbackTag::new(repository, *subject).for_writing().await?;
+    Ok(listing)
+}
+
 /// How a bundle was attached.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Through {
     /// The registry lists it by itself.
     Api,
@@ -35,46 +62,99 @@ pub enum Through {
     FallbackTag,
 }
 
-/// Attaches `bundle` to `subject` as a referrer, and reads back that it is listed. The empty config has
-/// been pushed before ([`prove_write_access`]).
+/// A bundle that was attached to one manifest.
+#[derive(Debug)]
+pub struct Attached {
+    /// Who lists it.
+    pub through: Through,
+    /// The digest of the manifest that holds it.
+    pub digest: Digest,
+    unsettled: Option<Unsettled>,
+}
+
+impl Attached {
+    /// Whether nobody can take it out of its list any more by mistake; else [`Attached::settle`] is to be
+    /// waited for.
+    pub fn is_settled(&self) -> bool {
+        self.unsettled.is_none()
+    }
+
+    /// Makes sure that it stays listed. Where we list it ourselves this takes a second or more, nearly all of
+    /// it waiting: several are better waited for together.
+    ///
+    /// # Errors
+    /// Undecided, when other writers keep taking it out of the list, or the registry fails.
+    pub async fn settle(&mut self) -> Result<()> {
+        match self.unsettled.take() {
+            Some(entry) => entry.settle().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Attaches `bundle` to each of `subjects` as a referrer, and sees to it that it is listed ([`survey`] has
+/// told by whom). The empty config has been pushed before ([`prove_write_access`]). What is answered is
+/// still to be settled.
 ///
-/// A failure leaves at most blobs and a manifest that nothing lists.
+/// A failure leaves at most blobs and manifests that nothing lists, and those subjects that came first signed.
 ///
 /// # Errors
 /// Undecided, when the registry does not take a part of it, or does not list it afterwards.
 pub async fn attach(
     repository: &Repository,
-    subject: &ChartManifest,
+    subjects: &[(Subject, Listing)],
     bundle: &[u8],
     created: jiff::Timestamp,
-) -> Result<(Through, Digest)> {
+) -> Result<Vec<Attached>> {
     repository.push_blob(bundle.to_vec().into()).await?;
-    let subject = Descriptor {
-        digest: subject.digest,
-        size: subject.size,
-        ..Descriptor::of(&subject.media_type, &[])
-    };
     let inline = bundle.len() <= MAX_INLINED_BYTES;
-    let referrer = Referrer::new(&subject, bundle, COSIGN_SIGN_PREDICATE, created, inline);
-    let digest = referrer.entry.digest;
-    repository.push_manifest(&digest.to_string(), MANIFEST, referrer.bytes).await?;
+    let mut attached = Vec::with_capacity(subjects.len());
+    for (subject, listing) in subjects {
+        let described = Descriptor {
+            digest: subject.digest,
+            size: subject.size,
+            ..Descriptor::of(&subject.media_type, &[])
+        };
+        let referrer = Referrer::new(&described, bundle, COSIGN_SIGN_PREDICATE, created, inline);
+        attached.push(attach_one(repository, &subject.digest, listing, referrer).await?);
+    }
+    Ok(attached)
+}
+
+async fn attach_one(
+    repository: &Repository,
+    subject: &Digest,
+    listing: &Listing,
+    Referrer { bytes, entry }: Referrer,
+) -> Result<Attached> {
+    let digest = entry.digest;
+    let pushed = repository.push_manifest(&digest.to_string(), MANIFEST, bytes).await?;
     // `OCI-Subject` in the answer promises a listing, and some registries promise it falsely: the listing
-    // itself decides.
+    // itself decides. It is worth asking again even where there was none before: zot, for one, knows no
+    // referrers of a manifest that is not there.
+    let asks = match listing {
+        Listing::Api => true,
+        Listing::FallbackTag => pushed.oci_subject,
+        Listing::Unknown(_) => false,
+    };
+    if asks && is_listed(repository, subject, &digest).await? {
+        return Ok(Attached { through: Through::Api, digest, unsettled: None });
+    }
+    let unsettled = Unsettled::add(repository, *subject, entry, Pace::default()).await?;
+    Ok(Attached { through: Through::FallbackTag, digest, unsettled: Some(unsettled) })
+}
+
+/// Whether the registry lists `digest` among the referrers of `subject`; no where it has no such list.
+async fn is_listed(repository: &Repository, subject: &Digest, digest: &Digest) -> Result<bool> {
     for pause in READ_BACK_PAUSES {
         tokio::time::sleep(pause).await;
-        match repository.referrers(&subject.digest).await? {
-            Answer::Absent { .. } => {
-                FallbackTag::new(repository, subject.digest).add(&referrer.entry).await?;
-                return Ok((Through::FallbackTag, digest));
-            }
-            Answer::Listed(entries) => {
-                let ours = |entry: &Entry| {
-                    entry.descriptor.as_ref().is_ok_and(|entry| entry.digest == digest)
-                };
-                if entries.iter().any(ours) {
-                    return Ok((Through::Api, digest));
-                }
-            }
+        let Answer::Listed(entries) = repository.referrers(subject).await? else {
+            return Ok(false);
+        };
+        let ours =
+            |entry: &Entry| entry.descriptor.as_ref().is_ok_and(|entry| entry.digest == *digest);
+        if entries.iter().any(ours) {
+            return Ok(true);
         }
     }
     Err(Error::undecided(

@@ -6,13 +6,16 @@ mod fallback_tag;
 mod file;
 mod listing;
 mod referrers;
+mod shared_index;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 
-pub use attach::{Through, attach, prove_write_access};
+pub use attach::{Attached, Listing, Through, attach, prove_write_access, survey};
 pub use cosign_tag::CosignTag;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, write_bundle};

@@ -63,12 +63,21 @@ pub enum Target<'a> {
 /// Which parts of the chart the signature names by digest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Covered {
+    /// The index through which the manifest was found; it binds the manifest by digest.
+    pub index: bool,
     /// The manifest.
     pub manifest: bool,
     /// The chart content layer.
     pub chart: bool,
     /// The provenance layer.
     pub prov: bool,
+}
+
+impl Covered {
+    /// Whether the manifest is bound: named itself, or by the index that is named.
+    pub fn binds_manifest(self) -> bool {
+        self.index || self.manifest
+    }
 }
 
 /// How far the version that was asked for was compared.
@@ -95,9 +104,18 @@ pub(super) struct Coverage {
 pub(super) fn needs_config(bundle: &Bundle, manifest: &ChartManifest) -> bool {
     let Some(statement) = bundle.statement() else { return false };
     statement.predicate_type == COSIGN_SIGN_PREDICATE
-        && statement.names(&manifest.digest)
+        && binds(statement, manifest)
         && statement.chart_annotations(&manifest.chart.digest).is_none()
         && annotated(manifest).is_none()
+}
+
+/// Whether the statement names the manifest, or the index that names this manifest and no other chart.
+fn binds(statement: &Statement, manifest: &ChartManifest) -> bool {
+    statement.names(&manifest.digest) || signed_index(statement, manifest).is_some()
+}
+
+fn signed_index(statement: &Statement, manifest: &ChartManifest) -> Option<Digest> {
+    manifest.index.as_ref().map(|index| index.digest).filter(|digest| statement.names(digest))
 }
 
 fn annotated(manifest: &ChartManifest) -> Option<(&str, &str)> {
@@ -133,7 +151,7 @@ pub(super) fn cover(statement: &Statement, target: &Target<'_>) -> Result<Covera
 
 fn by_manifest(statement: &Statement, manifest: &ChartManifest) -> Result<Coverage> {
     let chart_layer = statement.covers(&manifest.chart.digest, CHART_LAYER);
-    if !statement.names(&manifest.digest) {
+    if !binds(statement, manifest) {
         let error = Error::refused(Reason::NotCovered, "manifest not signed").expected_found(
             signed_digests(statement, None),
             format!("{}  (this manifest)", manifest.digest),
@@ -149,8 +167,13 @@ fn by_manifest(statement: &Statement, manifest: &ChartManifest) -> Result<Covera
         });
     }
     let prov = named_layers(statement, manifest)?;
-    let covered = Covered { manifest: true, chart: chart_layer, prov };
-    Ok(Coverage { digest: manifest.digest, kind: SubjectKind::Manifest, covered })
+    let (index, named) = (signed_index(statement, manifest), statement.names(&manifest.digest));
+    let covered = Covered { index: index.is_some(), manifest: named, chart: chart_layer, prov };
+    let (digest, kind) = match index {
+        Some(index) => (index, SubjectKind::Index),
+        None => (manifest.digest, SubjectKind::Manifest),
+    };
+    Ok(Coverage { digest, kind, covered })
 }
 
 /// For each kind of layer that the statement names, this chart's layer of that kind must be among
@@ -194,7 +217,7 @@ fn by_layer(statement: &Statement, manifest: &ChartManifest) -> Result<Coverage>
             format!("{} in the manifest", manifest.layer_count),
         ));
     }
-    let covered = Covered { manifest: false, chart: true, prov };
+    let covered = Covered { chart: true, prov, ..Covered::default() };
     Ok(Coverage { digest: manifest.chart.digest, kind: SubjectKind::Chart, covered })
 }
 
@@ -250,8 +273,8 @@ pub(super) fn meaning(
     Ok((named, check))
 }
 
-/// From the chart subject; else, and only because the manifest itself is signed, from the manifest's
-/// annotations or its config blob.
+/// From the chart subject; else, and only because the manifest itself (or the index that binds it) is signed,
+/// from the manifest's annotations or its config blob.
 fn named_in_registry(
     statement: &Statement,
     manifest: &ChartManifest,
@@ -265,7 +288,7 @@ fn named_in_registry(
     if let Some(pair) = statement.chart_annotations(&manifest.chart.digest) {
         return Ok(named(pair));
     }
-    if matching == Match::Manifest && statement.names(&manifest.digest) {
+    if matching == Match::Manifest && binds(statement, manifest) {
         if let Some(pair) = annotated(manifest) {
             return Ok(named(pair));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::chart::{CHART_LAYER, Digest, PROV_LAYER, check_distinct_keys};
+use crate::chart::{CHART_LAYER, ChartManifest, Digest, PROV_LAYER, check_distinct_keys};
 use crate::error::{Error, Reason, Result};
 
 /// The predicate type of a signature (cosign's); anything else is an attestation of another kind.
@@ -109,22 +109,28 @@ fn empty_predicate() -> Value {
 }
 
 impl Statement {
-    /// The statement that `sign` makes: manifest first (cosign prints the first subject), then the
-    /// chart layer with the chart's name and version, then the provenance layer.
+    /// The statement that `sign` makes: the index where there is one and the manifest first (cosign prints
+    /// the first subject), then the chart layer with the chart's name and version, then the provenance layer.
     ///
     /// `manifest` is absent for a chart that is in no registry. Names carry no host, so that they
     /// stay true on a mirror; nobody compares them.
     pub fn of_chart(
         name: &str,
         version: &str,
-        manifest: Option<(&Digest, &str)>,
+        manifest: Option<&ChartManifest>,
         chart: &Digest,
         prov: Option<&Digest>,
     ) -> Self {
         let file = format!("{name}-{version}.tgz");
-        let mut subject = Vec::with_capacity(3);
-        if let Some((digest, media_type)) = manifest {
-            subject.push(StatementSubject::new(format!("{name}:{version}"), digest, media_type));
+        let mut subject = Vec::with_capacity(4);
+        if let Some(manifest) = manifest {
+            let named = |digest, media_type| {
+                StatementSubject::new(format!("{name}:{version}"), digest, media_type)
+            };
+            if let Some(index) = &manifest.index {
+                subject.push(named(&index.digest, &index.media_type));
+            }
+            subject.push(named(&manifest.digest, &manifest.media_type));
         }
         let mut layer = StatementSubject::new(file.clone(), chart, CHART_LAYER);
         layer.annotations = Some(BTreeMap::from([
@@ -226,21 +232,46 @@ mod tests {
 
     #[test]
     fn one_statement_covers_manifest_chart_and_provenance_in_this_order() {
-        let (manifest, chart, prov) = (Digest::of(b"m"), Digest::of(b"c"), Digest::of(b"p"));
-        let statement = Statement::of_chart(
-            "web",
-            "1.4.2",
-            Some((&manifest, crate::chart::MANIFEST)),
-            &chart,
-            Some(&prov),
-        );
+        let (found, chart, prov) = (manifest(), Digest::of(b"c"), Digest::of(b"p"));
+        let statement = Statement::of_chart("web", "1.4.2", Some(&found), &chart, Some(&prov));
         let names: Vec<_> = statement.subject.iter().filter_map(|s| s.name.as_deref()).collect();
         assert_eq!(names, ["web:1.4.2", "web-1.4.2.tgz", "web-1.4.2.tgz.prov"]);
-        assert!(statement.names(&manifest) && statement.names(&chart) && statement.names(&prov));
+        assert!(statement.names(&found.digest));
+        assert!(statement.names(&chart) && statement.names(&prov));
         assert_eq!(statement.chart_annotations(&chart), Some(("web", "1.4.2")));
         let bytes = statement.to_bytes().unwrap();
         assert_eq!(Statement::parse(&bytes).unwrap(), statement);
         assert!(String::from_utf8(bytes).unwrap().ends_with(r#""predicate":{}}"#));
+    }
+
+    #[test]
+    fn the_index_that_a_chart_was_found_in_comes_before_it() {
+        let mut found = manifest();
+        let index = crate::chart::Descriptor {
+            media_type: crate::chart::INDEX.to_owned(),
+            digest: Digest::of(b"index"),
+            size: 5,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        };
+        found.index = Some(index);
+        let chart = Digest::of(b"c");
+        let statement = Statement::of_chart("web", "1.4.2", Some(&found), &chart, None);
+        let kinds: Vec<_> = statement.subject.iter().map(|s| s.media_type.as_deref()).collect();
+        let expected = [crate::chart::INDEX, crate::chart::MANIFEST, CHART_LAYER];
+        assert_eq!(kinds, expected.map(Some));
+        assert!(statement.subject[0].names(&Digest::of(b"index")));
+    }
+
+    fn manifest() -> ChartManifest {
+        let layer = |kind: &str| {
+            serde_json::json!({"mediaType": kind, "digest": Digest::of(b"c").to_string(), "size": 1})
+        };
+        let config = layer(crate::chart::CONFIG);
+        let bytes = serde_json::json!({
+            "schemaVersion": 2, "config": config, "layers": [layer(CHART_LAYER)],
+        });
+        ChartManifest::parse(bytes.to_string().as_bytes(), None).unwrap()
     }
 
     #[test]

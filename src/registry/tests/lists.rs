@@ -36,19 +36,21 @@ async fn every_way_to_lack_the_referrers_api_is_an_absence() {
 }
 
 #[tokio::test]
-async fn a_401_without_a_challenge_is_an_absence_only_for_who_is_known() {
-    let server = Server::start(|seen, _| match seen.header("authorization") {
-        _ if seen.path().contains("referrers") => reply(401, &[], ""),
-        Some(_) => reply(404, &[], ""),
-        None => reply(401, &[("WWW-Authenticate", "Basic")], ""),
-    })
-    .await;
-    let repository = with(&server, user(), Access::Pull);
-    repository.manifest("1").await.unwrap();
-    let answer = repository.referrers(&Digest::of(b"x")).await.unwrap();
-    assert!(matches!(answer, Referrers::Absent { why } if why == "401 without a challenge"));
-    let stranger = open(&server).referrers(&Digest::of(b"x")).await.unwrap_err();
-    assert_eq!(stranger.reason, Reason::Unauthorized);
+async fn a_401_or_403_leaves_open_whether_there_is_a_referrers_api() {
+    for status in [401, 403] {
+        let server = Server::start(move |seen, _| match seen.header("authorization") {
+            _ if seen.path().contains("referrers") => reply(status, &[], ""),
+            Some(_) => reply(404, &[], ""),
+            None => reply(401, &[("WWW-Authenticate", "Basic")], ""),
+        })
+        .await;
+        let known = with(&server, user(), Access::Pull);
+        known.manifest("1").await.unwrap();
+        for repository in [known, open(&server)] {
+            let error = repository.referrers(&Digest::of(b"x")).await.unwrap_err();
+            assert_eq!((error.class, error.reason), (Class::Undecided, Reason::Unauthorized));
+        }
+    }
 }
 
 fn entry(n: usize) -> String {

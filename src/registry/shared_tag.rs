@@ -1,0 +1,78 @@
+//! Writing an index under a tag that several writers share: never repeated behind the caller's back,
+//! because what was read before it is stale by then.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::client::{Repository, check_reference};
+use super::explanation;
+use crate::chart::INDEX;
+use crate::error::{Error, Reason, Result};
+use crate::net::header::HeaderValue;
+use crate::net::{Method, Redirects, Request, Response};
+
+/// Bytes of an answer to a write, at most; nothing in them is needed.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// What became of one attempt to write an index under a tag.
+#[derive(Debug)]
+pub enum IndexWrite {
+    /// The registry took it.
+    Stored,
+    /// It did not this time, or its answer was lost: read the tag again before the next attempt.
+    Again {
+        /// What it said.
+        error: Error,
+        /// How long it asks to wait first.
+        wait: Option<Duration>,
+    },
+    /// It never will.
+    Refused(Error),
+}
+
+impl Repository {
+    /// Stores `index` under `tag`, in one attempt.
+    ///
+    /// # Errors
+    /// Usage: no tag. What the registry says is no error here but an [`IndexWrite`].
+    pub async fn put_index(&self, tag: &str, index: Bytes) -> Result<IndexWrite> {
+        check_reference(tag)?;
+        let size = index.len();
+        let request = Request::new(Method::PUT, self.url(&format!("manifests/{tag}")), MAX_ANSWER)
+            .body(HeaderValue::from_static(INDEX), index)
+            .redirects(Redirects::SameOrigin);
+        let response = match self.send(request).await {
+            Ok(response) => response,
+            Err(error) => return Ok(IndexWrite::Again { error, wait: None }),
+        };
+        if response.status.is_success() {
+            return Ok(IndexWrite::Stored);
+        }
+        let error = self.refusal(&response);
+        if matches!(response.status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) {
+            return Ok(IndexWrite::Again { error, wait: response.retry_after() });
+        }
+        Ok(IndexWrite::Refused(explained(error, &response, tag, size)))
+    }
+}
+
+/// What to do about a refusal, as far as the answer tells: registries word it in many ways, and the
+/// status alone means too much.
+fn explained(error: Error, response: &Response, tag: &str, size: usize) -> Error {
+    let says = explanation(response).to_lowercase();
+    let mentions = |words: &[&str]| words.iter().any(|word| says.contains(word));
+    let status = response.status.as_u16();
+    if mentions(&["quota", "upper limit"]) {
+        return error.note("the storage quota of the repository is used up; ask its administrator");
+    }
+    if matches!(status, 409 | 412) || mentions(&["immutable", "overwritten", "already exists"]) {
+        return Error { reason: Reason::Unauthorized, ..error }
+            .note(format!("tags are immutable here, and {tag} lists every signature of the chart"))
+            .note("ask the administrator to exempt the tags sha256-* from immutability");
+    }
+    if status == 413 {
+        return error.note(format!("the index under {tag} has {size} bytes with our entry"));
+    }
+    error
+}

@@ -1,0 +1,220 @@
+//! Keeping an entry in the index under a fallback tag, which everybody rewrites whole.
+//!
+//! No registry in wide use takes conditional writes, so whoever read the index before we wrote takes our
+//! entry away without knowing. All that can be done is done by every writer for itself: write soon after
+//! reading, wait until nobody can still hold a copy from before, look, and add the entry again until it stands.
+
+use std::time::Duration;
+
+use rand_core::RngCore;
+use tokio::time::Instant;
+
+use super::fallback_tag::FallbackTag;
+use crate::chart::Digest;
+use crate::error::{Error, Reason, Result};
+use crate::registry::{Descriptor, Index, IndexWrite, Repository};
+
+/// Reads that come too late to be written on, and attempts that a registry turns away, at most.
+const MAX_ATTEMPTS: u32 = 4;
+/// The longest wait, whatever a registry asks for or however slow it is.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// How an entry is made to stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How old an index may be when it is written back.
+    pub(super) fresh: Duration,
+    /// How long after a write the entry is looked for, at least; long enough for every writer that keeps
+    /// `fresh`.
+    pub(super) rest: Duration,
+    /// The jitter on top of it, at most, after the first write; twice that after the second, and so on.
+    pub(super) spread: Duration,
+    /// Its bound.
+    pub(super) most_spread: Duration,
+    /// Writes, at most.
+    pub(super) writes: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            fresh: Duration::from_millis(500),
+            rest: Duration::from_secs(1),
+            spread: Duration::from_millis(500),
+            most_spread: Duration::from_secs(4),
+            writes: 10,
+        }
+    }
+}
+
+impl Pace {
+    /// How long to wait after write number `writes` of a registry whose slowest answer took `slowest`. A
+    /// stale copy is under way for as long as its writer's read and write take, so twice the slowest is the
+    /// least there; `noise` (0 to 1) tells writers apart.
+    fn wait(&self, writes: u32, slowest: Duration, noise: f64) -> Duration {
+        let doubled = self.spread.max(slowest).saturating_mul(1 << writes.saturating_sub(1).min(6));
+        let spread = doubled.min(self.most_spread.max(slowest.saturating_mul(4)));
+        (self.rest.max(slowest.saturating_mul(2)) + spread.mul_f64(noise)).min(MAX_WAIT)
+    }
+}
+
+/// An entry that was written and is not known to stand yet.
+#[derive(Debug)]
+pub(super) struct Unsettled {
+    repository: Repository,
+    subject: Digest,
+    entry: Descriptor,
+    pace: Pace,
+    writes: u32,
+    written: Instant,
+    slowest: Duration,
+}
+
+impl Unsettled {
+    /// Adds `entry` to the referrers of `subject`: read, merge, write. Other entries are kept byte for byte.
+    ///
+    /// # Errors
+    /// Undecided, when the registry does not take the index, or the tag holds something else.
+    pub(super) async fn add(
+        repository: &Repository,
+        subject: Digest,
+        entry: Descriptor,
+        pace: Pace,
+    ) -> Result<Self> {
+        let mut entry = Self {
+            repository: repository.clone(),
+            subject,
+            entry,
+            pace,
+            writes: 0,
+            written: Instant::now(),
+            slowest: Duration::ZERO,
+        };
+        let read = entry.read().await?;
+        entry.write(read).await?;
+        Ok(entry)
+    }
+
+    /// Waits until no other writer can take the entry away any more, and adds it again as often as one did.
+    ///
+    /// # Errors
+    /// Undecided, when others keep taking it away, or the registry fails.
+    pub(super) async fn settle(mut self) -> Result<()> {
+        loop {
+            let wait = self.pace.wait(self.writes, self.slowest, noise());
+            tokio::time::sleep_until(self.written + wait).await;
+            let read = self.read().await?;
+            if read.index.contains(&self.entry.digest) {
+                return Ok(());
+            }
+            if self.writes >= self.pace.writes {
+                return Err(Error::undecided(
+                    Reason::Unreachable,
+                    format!("tag {} is being rewritten by others", self.tag().name()),
+                )
+                .note(format!("our entry was added {} times and did not stand", self.writes)));
+            }
+            self.write(read).await?;
+        }
+    }
+
+    fn tag(&self) -> FallbackTag<'_> {
+        FallbackTag::new(&self.repository, self.subject)
+    }
+
+    async fn read(&mut self) -> Result<Read> {
+        let asked = Instant::now();
+        let index = self.tag().for_writing().await?;
+        self.slowest = self.slowest.max(asked.elapsed());
+        Ok(Read { index, at: Instant::now() })
+    }
+
+    /// Writes the entry into what was read, or into what is read then if that is too old.
+    async fn write(&mut self, mut read: Read) -> Result<()> {
+        let (mut late, mut turned_away) = (0, 0);
+        loop {
+            if read.index.contains(&self.entry.digest) {
+                // An attempt arrived and only its answer was lost.
+                return Ok(());
+            }
+            let merged = read.index.with(&self.entry)?;
+            // What a slow registry needs for its answers is waited for later; this is about us.
+            if read.at.elapsed() > self.pace.fresh {
+                late += 1;
+                if late >= MAX_ATTEMPTS {
+                    return Err(Error::undecided(
+                        Reason::LimitReached,
+                        format!("tag {} cannot be written fast enough", self.tag().name()),
+                    )
+                    .note("this machine is too busy: others would lose what they wrote meanwhile"));
+                }
+                read = self.read().await?;
+                continue;
+            }
+            let sent = Instant::now();
+            let name = self.tag().name().to_owned();
+            let answer = self.repository.put_index(&name, merged).await?;
+            self.slowest = self.slowest.max(sent.elapsed());
+            self.written = Instant::now();
+            let (error, wait) = match answer {
+                IndexWrite::Stored => {
+                    self.writes += 1;
+                    return Ok(());
+                }
+                IndexWrite::Refused(error) => return Err(error),
+                IndexWrite::Again { error, wait } => (error, wait.unwrap_or_default()),
+            };
+            turned_away += 1;
+            if turned_away >= MAX_ATTEMPTS || wait > MAX_WAIT {
+                return Err(error);
+            }
+            let pause = Duration::from_millis(200 << turned_away).mul_f64(noise());
+            tokio::time::sleep(wait.max(pause)).await;
+            read = self.read().await?;
+        }
+    }
+}
+
+/// The index as it was, and when it came.
+#[derive(Debug)]
+struct Read {
+    index: Index,
+    at: Instant,
+}
+
+/// Between 0 and 1, another for each writer.
+fn noise() -> f64 {
+    let mut bytes = [0_u8; 4];
+    // Without randomness everybody waits equally long, which is still long enough.
+    let _ = rand_core::OsRng.try_fill_bytes(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[test]
+    fn the_wait_is_a_second_and_some_jitter_or_twice_the_slowest_answer() {
+        let pace = Pace::default();
+        assert_eq!(pace.wait(1, millis(5), 0.0), millis(1000));
+        assert_eq!(pace.wait(1, millis(5), 1.0), millis(1500));
+        assert_eq!(pace.wait(1, millis(900), 0.0), millis(1800));
+        // The more often it was in vain, the more writers there seem to be.
+        assert_eq!(pace.wait(2, millis(5), 1.0), millis(2000));
+        assert_eq!(pace.wait(9, millis(5), 1.0), millis(5000));
+        assert_eq!(pace.wait(9, millis(2000), 1.0), millis(12_000));
+        assert_eq!(pace.wait(u32::MAX, Duration::from_secs(600), 1.0), MAX_WAIT);
+    }
+
+    #[test]
+    fn writers_differ() {
+        let some: Vec<f64> = (0..8).map(|_| noise()).collect();
+        assert!(some.iter().all(|noise| (0.0..=1.0).contains(noise)));
+        assert!(some.windows(2).any(|pair| pair[0] != pair[1]));
+    }
+}

@@ -1,0 +1,1 @@
+//! The fallback index against real readers and writers.
