@@ -165,7 +165,8 @@ mod tests {
         for broken in [manifest(CONFIG, &[]), manifest(CONFIG, &[CHART_LAYER, CHART_LAYER])] {
             assert_eq!(read(&broken).unwrap_err().reason, Reason::NotAChart);
         }
-        let both = json!({"schemaVersion": 2, "layers": [], "config": layer(image), "manifests": []});
+        let both =
+            json!({"schemaVersion": 2, "layers": [], "config": layer(image), "manifests": []});
         assert_eq!(read(both.to_string().as_bytes()).unwrap_err().reason, Reason::NotAChart);
         assert_eq!(read(b"{").unwrap_err().reason, Reason::Malformed);
         let list = index(&[described(MANIFEST, b"chart")]);

@@ -71,6 +71,9 @@ fn explained(error: Error, response: &Response, tag: &str, size: usize) -> Error
             .note(format!("tags are immutable here, and {tag} lists every signature of the chart"))
             .note("ask the administrator to exempt the tags sha256-* from immutability");
     }
+    if mentions(&["blob_unknown", "manifest_unknown", "blob unknown"]) {
+        return error.note(format!("an entry under {tag} names something that is gone; remove it"));
+    }
     if status == 413 {
         return error.note(format!("the index under {tag} has {size} bytes with our entry"));
     }

@@ -158,9 +158,8 @@ impl SignRun {
         }
         let attached = attached.iter().map(|one| (place_of(one.through), one.digest));
         let attached: Vec<_> = attached.collect();
-        let reported = |(place, digest): &(Place, Digest)| {
-            report(&resolved, *place, digest, &signed.verified)
-        };
+        let reported =
+            |(place, digest): &(Place, Digest)| report(&resolved, *place, digest, &signed.verified);
         outcome.signatures = attached.first().map(reported).into_iter().collect();
         let attached = attached.into_iter();
         let attached =
@@ -182,9 +181,8 @@ impl SignRun {
         let listings: Vec<Listing> = listings.into_iter().collect::<Result<_>>()?;
         for listing in &listings {
             if let Listing::Unknown(error) = listing {
-                self.world.warn(format!(
-                    "{error}: the signature is listed under the fallback tag too"
-                ));
+                self.world
+                    .warn(format!("{error}: the signature is listed under the fallback tag too"));
             }
         }
         Ok(subjects.into_iter().zip(listings).collect())

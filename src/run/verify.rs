@@ -172,8 +172,7 @@ impl VerifyRun {
             }
             VerifySource::Repository(prefix) => {
                 let reference = prefix.chart(&named.name, &named.version)?;
-                let resolved =
-                    resolve(&self.world, self.places(), &reference, None, None).await?;
+                let resolved = resolve(&self.world, self.places(), &reference, None, None).await?;
                 outcome.signature_repository = resolved.signature_repository();
                 self.ask_registry(&resolved, &question, &mut findings).await;
             }
@@ -307,12 +306,9 @@ fn note(accepted: &[Accepted], outcome: &mut Outcome) -> bool {
         prov: all(|covered| covered.prov),
     };
     let Covered { index, manifest, chart, prov } = covered;
-    let parts =
-        [(index, "index"), (manifest, "manifest"), (chart, "chart"), (prov, "provenance")];
-    let parts: Vec<_> = parts
-        .into_iter()
-        .filter_map(|(covered, word)| covered.then_some(word))
-        .collect();
+    let parts = [(index, "index"), (manifest, "manifest"), (chart, "chart"), (prov, "provenance")];
+    let parts: Vec<_> =
+        parts.into_iter().filter_map(|(covered, word)| covered.then_some(word)).collect();
     let listed = match parts.split_last() {
         Some((last, [])) => (*last).to_owned(),
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),

@@ -46,7 +46,9 @@ impl<'a> FallbackTag<'a> {
             false => "something that is no index",
         };
         Err(Error::undecided(Reason::UnsupportedFormat, format!("tag {} holds {what}", self.tag))
-            .note("signatures cannot be listed here: neither by the referrers API nor under its tag"))
+            .note(
+                "signatures cannot be listed here: neither by the referrers API nor under its tag",
+            ))
     }
 
     /// What was found as an index. GitLab answers the tag with the subject itself; that, like anything

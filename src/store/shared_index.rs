@@ -146,7 +146,9 @@ impl Unsettled {
                         Reason::LimitReached,
                         format!("tag {} cannot be written fast enough", self.tag().name()),
                     )
-                    .note("this machine is too busy: others would lose what they wrote meanwhile"));
+                    .note(
+                        "this machine is too busy: others would lose what they wrote meanwhile",
+                    ));
                 }
                 read = self.read().await?;
                 continue;

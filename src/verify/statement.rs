@@ -264,9 +264,7 @@ mod tests {
     }
 
     fn manifest() -> ChartManifest {
-        let layer = |kind: &str| {
-            serde_json::json!({"mediaType": kind, "digest": Digest::of(b"c").to_string(), "size": 1})
-        };
+        let layer = |kind: &str| serde_json::json!({"mediaType": kind, "digest": Digest::of(b"c").to_string(), "size": 1});
         let config = layer(crate::chart::CONFIG);
         let bytes = serde_json::json!({
             "schemaVersion": 2, "config": config, "layers": [layer(CHART_LAYER)],

@@ -27,6 +27,7 @@ mod key_support;
 mod key_verify;
 mod registry_auth;
 mod registry_credentials;
+mod registry_referrers;
 mod registry_tls;
 mod registry_trouble;
 mod sign_attach;

@@ -1,12 +1,15 @@
 //! Registries without the referrers API: an index under a tag, which several writers share.
 
+use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::registry::{
     Action, Fault, Options as RegistryOptions, Pushed, Referrers, digest_of, media_type,
 };
 use helm_sigstore_kit::sigstore::Options;
 use serde_json::{Value, json};
 
-use crate::sign_support::{attached, listed_by_tag, read_signature, sign_json};
+use crate::sign_support::{
+    assert_nothing_public, attached, listed_by_tag, read_signature, sign_json,
+};
 use crate::support::World;
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -126,7 +129,7 @@ fn an_index_that_another_writer_replaced_after_our_write_is_merged() {
 }
 
 #[test]
-fn a_writer_that_never_lets_us_in_is_given_up_on() {
+fn a_time_out_while_we_wait_for_others_says_that_it_may_not_be_attached() {
     let world = World::with_fallback_registry();
     let (reference, pushed) = world.push_web();
     let empty =
@@ -137,17 +140,38 @@ fn a_writer_that_never_lets_us_in_is_given_up_on() {
     });
     let path = format!("/manifests/{}", tag(&pushed));
     world.registry.fault(Fault::new(&path, erase).method("PUT"));
-    world.run(&["sign", &reference]).exits(4).says("rewritten by others");
+    world
+        .run(&["sign", &reference, "--timeout", "3s"])
+        .exits(4)
+        .says("timed out after 3 s while waiting for the signature to stay listed")
+        .says("perhaps not attached");
     world.registry.clear_faults();
     world.run(&["sign", &reference]).exits(0);
     assert_eq!(listed_by_tag(&world, &pushed).len(), 1);
 }
 
 #[test]
-fn a_tag_that_answers_with_the_chart_itself_is_not_overwritten() {
+fn an_immutable_fallback_tag_takes_one_signature_and_says_what_to_ask_for_the_next() {
+    let world = with(RegistryOptions { immutable_tags: true, ..RegistryOptions::fallback() });
+    let (reference, pushed) = world.push_web();
+    world.run(&["sign", &reference]).exits(0);
+    let ended = world.run(&["sign", &reference]).exits(4).says(": 412");
+    ended.says("tags are immutable here").says("exempt the tags sha256-*").says("not attached");
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 1);
+    world.verify(&[&reference]).exits(0);
+}
+
+/// GitLab: no referrers API, and a tag that spells a digest is that digest.
+#[test]
+fn a_tag_that_answers_with_the_chart_itself_is_found_out_before_anything_is_public() {
     let world = with(RegistryOptions { digest_tags: true, ..RegistryOptions::fallback() });
     let (reference, pushed) = world.push_web();
+    let (code, result) = sign_json(&world, &[&reference]);
+    assert_eq!((code, &result["reason"]), (4, &json!("unsupported-format")), "{result:#}");
     world.run(&["sign", &reference]).exits(4).says(&tag(&pushed)).says("no index");
+    assert_nothing_public(&world);
+    // Nor is it read as one: of a chart that is not signed every place says that there is nothing.
+    world.verify(&[&reference]).exits(3).says(&format!("tag {} (no index)", tag(&pushed)));
     assert_eq!(world.registry.tags(&pushed.repository), ["1.4.2"]);
     let (_, manifest) = world.registry.manifest(&pushed.repository, "1.4.2").unwrap();
     assert_eq!(manifest.as_ref(), pushed.manifest.as_slice());
@@ -166,6 +190,7 @@ fn a_tag_that_holds_something_else_is_not_overwritten() {
         world.run(&["sign", &reference]).exits(4).says(&tag(&pushed));
         assert_eq!(index(&world, &pushed), document);
     }
+    assert_nothing_public(&world);
 }
 
 #[test]
@@ -179,27 +204,6 @@ fn a_registry_that_refuses_the_artifact_type_is_undecided_and_lists_nothing() {
     world.run(&["sign", &reference]).exits(4).says("unknown media type").says("400");
     assert_eq!(listed_by_tag(&world, &pushed).len(), 0);
     assert_eq!(attached(&world, &pushed).len(), 0);
-}
-
-#[test]
-fn every_way_to_say_that_there_is_no_referrers_api_leads_to_the_tag() {
-    for referrers in [
-        Referrers::NotFound,
-        Referrers::NotFoundJson,
-        Referrers::FalseOk,
-        Referrers::RedirectTo("http://127.0.0.1:9{path}".to_owned()),
-        Referrers::Status(400),
-        Referrers::Status(405),
-        Referrers::Status(406),
-        Referrers::Status(501),
-    ] {
-        let world =
-            with(RegistryOptions { referrers: referrers.clone(), ..RegistryOptions::fallback() });
-        let (reference, pushed) = world.push_web();
-        world.run(&["sign", &reference]).exits(0).prints("(fallback tag)");
-        assert_eq!(listed_by_tag(&world, &pushed).len(), 1, "{referrers:?}");
-        world.verify(&[&reference]).exits(0);
-    }
 }
 
 #[test]
@@ -254,7 +258,7 @@ fn ours_is_found_on_a_later_page_of_the_listing() {
 }
 
 #[test]
-fn an_entry_that_another_writer_took_away_after_we_saw_it_is_put_back() {
+fn an_entry_that_a_slower_writer_takes_away_while_we_wait_is_put_back() {
     let world = World::with_fallback_registry();
     let (reference, pushed) = world.push_web();
     let other = foreign(&world, &pushed, "other");
@@ -262,16 +266,38 @@ fn an_entry_that_another_writer_took_away_after_we_saw_it_is_put_back() {
         "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"manifests\":[{other}]}}",
         media_type::INDEX
     );
-    let (repository, name) = (pushed.repository.clone(), tag(&pushed));
-    let replace = Action::run(move |store| {
-        store.put_manifest(&repository, Some(&name), media_type::INDEX, theirs.clone());
+    let (store, subject, name) =
+        (world.registry.store(), pushed.manifest_digest.clone(), tag(&pushed));
+    let repository = pushed.repository.clone();
+    let slower = std::thread::spawn(move || {
+        while store.fallback_referrers(&repository, &subject).is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        // It read before we wrote; a look right after our write would have shown ours.
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        store.put_manifest(&repository, Some(&name), media_type::INDEX, theirs);
     });
-    // The first read finds nothing, the second finds ours; then theirs replaces it.
-    let path = format!("/manifests/{}", tag(&pushed));
-    world.registry.fault(Fault::once(&path, replace).method("GET").skip(1));
     world.run(&["sign", &reference]).exits(0);
+    slower.join().unwrap();
     assert!(index(&world, &pushed).contains(&other));
     assert_eq!(listed_by_tag(&world, &pushed).len(), 2);
+}
+
+#[test]
+fn several_charts_in_one_run_share_the_wait() {
+    let world = World::with_fallback_registry();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let pushed = names.map(|name| world.push(&Chart::new(name, "1.0.0")));
+    let references = names.map(|name| format!("{}:1.0.0", world.repository(name)));
+    let mut words = vec!["sign"];
+    words.extend(references.iter().map(String::as_str));
+    let began = std::time::Instant::now();
+    world.run(&words).exits(0);
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(6), "six waits of a second took {took:?}");
+    for pushed in &pushed {
+        assert_eq!(listed_by_tag(&world, pushed).len(), 1);
+    }
 }
 
 #[test]
@@ -279,9 +305,9 @@ fn signers_that_run_at_once_are_all_listed() {
     let world = World::with_fallback_registry();
     let (reference, pushed) = world.push_web();
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..8 {
             scope.spawn(|| world.run(&["sign", &reference]).exits(0));
         }
     });
-    assert_eq!(listed_by_tag(&world, &pushed).len(), 4);
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 8);
 }

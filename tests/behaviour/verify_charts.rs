@@ -1,7 +1,7 @@
 //! References that lead to something else than one chart.
 
 use helm_sigstore_kit::chart::Chart;
-use helm_sigstore_kit::registry::{Action, Fault, digest_of, index, media_type};
+use helm_sigstore_kit::registry::{Action, Fault, digest_of, media_type};
 use serde_json::{Value, json};
 
 use crate::support::World;
@@ -52,26 +52,6 @@ fn what_is_no_chart_is_refused_although_it_is_signed() {
         let words = ["error: not a chart: ", words, &pushed.manifest_digest];
         refuses(&world, &[&reference], 5, "not-a-chart", &words);
     }
-}
-
-#[test]
-fn an_index_of_manifests_is_not_one_chart() {
-    let world = World::new();
-    let (_, pushed) = world.signed_web();
-    let child = json!({
-        "mediaType": media_type::MANIFEST,
-        "digest": pushed.manifest_digest,
-        "size": pushed.manifest.len(),
-    });
-    world.registry.put_manifest("charts/web", Some("1.5.0"), media_type::INDEX, index(&[child]));
-    let reference = format!("{}:1.5.0", world.repository("web"));
-    refuses(
-        &world,
-        &[&reference],
-        5,
-        "not-a-chart",
-        &["an index of 1 manifests, not to one chart"],
-    );
 }
 
 #[test]
