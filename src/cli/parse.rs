@@ -32,7 +32,8 @@ const EXAMPLES: &[(&str, &str)] = &[
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
-  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key",
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
+  $ PROGRAM sign oci://ghcr.io/others/charts/web:1.4.2 --signature-repository oci://ghcr.io/acme/signatures",
     ),
     (
         "trust",
@@ -50,7 +51,9 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM verify web-1.4.2.tgz --bundle web.sigstore.json --offline \\
       --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
-  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub",
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub
+  $ PROGRAM verify oci://ghcr.io/others/charts/web:1.4.2 --key cosign.pub \\
+      --signature-repository oci://ghcr.io/acme/signatures",
     ),
     ("version", "PROGRAM version -o json"),
 ];

@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::fallback_tag::FallbackTag;
 use super::shared_index::{Pace, Unsettled};
 use crate::chart::{Descriptor as Subject, Digest, MANIFEST};
 use crate::error::{Error, Reason, Result};
-use crate::registry::{Descriptor, EMPTY_BLOB, Entry, Referrer, Referrers as Answer, Repository};
+use crate::registry::{
+    Descriptor, EMPTY_BLOB, Entry, Pushed, Referrer, Referrers as Answer, Repository,
+};
 use crate::verify::COSIGN_SIGN_PREDICATE;
 
 /// Bundles up to this size also stand in their manifest as `data` (OCI image specification,
@@ -17,6 +21,9 @@ const MAX_INLINED_BYTES: usize = 32 << 10;
 /// When a registry is asked whether it lists what it took: at once, then twice more.
 const READ_BACK_PAUSES: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(300), Duration::from_millis(1000)];
+
+/// The pauses before a manifest is pushed again whose blobs were uploaded and are said to be missing.
+const PUSH_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 /// Uploads the empty config that every signature manifest needs: a harmless write, which shows that we
 /// may write before anything is made public.
@@ -128,7 +135,7 @@ async fn attach_one(
     Referrer { bytes, entry }: Referrer,
 ) -> Result<Attached> {
     let digest = entry.digest;
-    let pushed = repository.push_manifest(&digest.to_string(), MANIFEST, bytes).await?;
+    let pushed = push_manifest(repository, &digest, bytes).await?;
     // `OCI-Subject` in the answer promises a listing, and some registries promise it falsely: the listing
     // itself decides. It is worth asking again even where there was none before: zot, for one, knows no
     // referrers of a manifest that is not there.
@@ -142,6 +149,23 @@ async fn attach_one(
     }
     let unsettled = Unsettled::add(repository, *subject, entry, Pace::default()).await?;
     Ok(Attached { through: Through::FallbackTag, digest, unsettled: Some(unsettled) })
+}
+
+/// Stores a signature manifest under its digest. CNCF distribution rewrites the link of a blob that is uploaded
+/// again, in place: when another signer uploads the empty config while our manifest is checked, the link
+/// reads as empty, and what is there counts as missing.
+async fn push_manifest(repository: &Repository, digest: &Digest, bytes: Bytes) -> Result<Pushed> {
+    let mut pauses = PUSH_PAUSES.iter();
+    loop {
+        let pushed = repository.push_manifest(&digest.to_string(), MANIFEST, bytes.clone()).await;
+        let Err(error) = &pushed else { return pushed };
+        let text = error.to_string();
+        let passing = ["DIGEST_INVALID", "BLOB_UNKNOWN"].iter().any(|code| text.contains(code));
+        match pauses.next() {
+            Some(pause) if passing => tokio::time::sleep(*pause).await,
+            _ => return pushed,
+        }
+    }
 }
 
 /// Whether the registry lists `digest` among the referrers of `subject`; no where it has no such list.

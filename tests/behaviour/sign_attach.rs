@@ -118,6 +118,20 @@ fn an_answer_that_is_lost_after_a_write_leaves_one_signature() {
     }
 }
 
+/// CNCF distribution, while another signer uploads the same empty config.
+#[test]
+fn a_manifest_whose_blobs_are_out_of_sight_for_a_moment_is_pushed_again() {
+    for code in ["DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN"] {
+        let (world, listed) = without_api();
+        let (reference, pushed) = world.push_web();
+        let body = format!("{{\"errors\":[{{\"code\":\"{code}\"}}]}}").into_bytes();
+        let action = Action::Status { status: 400, headers: Vec::new(), body };
+        world.registry.fault(Fault::new("/manifests/sha256:", action).method("PUT").times(2));
+        world.run(&["sign", &reference]).exits(0);
+        assert_eq!(listed(&world, &pushed).len(), 1, "{code}");
+    }
+}
+
 #[test]
 fn a_write_that_is_throttled_is_done_after_it() {
     for path in ["/blobs/uploads/", "/manifests/sha256:", "/referrers/"] {
