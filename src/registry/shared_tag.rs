@@ -32,17 +32,26 @@ pub enum IndexWrite {
 }
 
 impl Repository {
-    /// Stores `index` under `tag`, in one attempt.
+    /// Stores `index` under `tag`, in one attempt. Only with `patient` is a challenge answered on the way: to
+    /// get a token takes time, in which the index grows old, so that the reading before the next attempt is the
+    /// better place for it.
     ///
     /// # Errors
     /// Usage: no tag. What the registry says is no error here but an [`IndexWrite`].
-    pub async fn put_index(&self, tag: &str, index: Bytes) -> Result<IndexWrite> {
+    pub async fn put_index(&self, tag: &str, index: Bytes, patient: bool) -> Result<IndexWrite> {
         check_reference(tag)?;
         let size = index.len();
         let request = Request::new(Method::PUT, self.url(&format!("manifests/{tag}")), MAX_ANSWER)
             .body(HeaderValue::from_static(INDEX), index)
             .redirects(Redirects::SameOrigin);
-        let response = match self.send(request).await {
+        let sent = match self.shared.auth.current(&self.place) {
+            Some(granted) if !patient => {
+                let request = request.plain_http(self.shared.settings.plain());
+                self.shared.client.send(request.authorization(granted)).await
+            }
+            _ => self.send(request).await,
+        };
+        let response = match sent {
             Ok(response) => response,
             Err(error) => return Ok(IndexWrite::Again { error, wait: None }),
         };
@@ -50,7 +59,8 @@ impl Repository {
             return Ok(IndexWrite::Stored);
         }
         let error = self.refusal(&response);
-        if matches!(response.status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) {
+        let expired = response.status == 401 && !patient;
+        if expired || matches!(response.status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) {
             return Ok(IndexWrite::Again { error, wait: response.retry_after() });
         }
         Ok(IndexWrite::Refused(explained(error, &response, tag, size)))

@@ -155,7 +155,7 @@ impl Unsettled {
             }
             let sent = Instant::now();
             let name = self.tag().name().to_owned();
-            let answer = self.repository.put_index(&name, merged).await?;
+            let answer = self.repository.put_index(&name, merged, turned_away > 0).await?;
             self.slowest = self.slowest.max(sent.elapsed());
             self.written = Instant::now();
             let (error, wait) = match answer {

@@ -3,14 +3,18 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use helm_sigstore_kit::registry::{Action, Fault, Options, Registry as Kit, media_type};
+use helm_sigstore_kit::registry::{
+    Action, Auth, Bearer, Fault, Options, Registry as Kit, media_type,
+};
 use serde_json::{Value, json};
 
 use super::shared_index::{Pace, Unsettled};
 use crate::chart::Digest;
 use crate::error::{Class, Reason, Result};
 use crate::net;
-use crate::registry::{Access, Credentials, Descriptor, Registry, Repository, Settings};
+use crate::registry::{
+    Access, Credentials, Descriptor, Registry, Repository, Secret, Settings, Sources,
+};
 
 const PATH: &str = "charts/web";
 
@@ -166,6 +170,32 @@ async fn an_index_is_read_again_before_a_write_that_was_turned_away_is_repeated(
         assert!(!lines.windows(2).any(|pair| pair == ["PUT", "PUT"]), "{turned_away:?}: {lines:?}");
         assert_eq!(listed(&kit).len(), expected, "{turned_away:?}");
     }
+}
+
+/// A token that expires between reading and writing: getting another takes time.
+#[tokio::test]
+async fn an_index_is_read_again_with_the_new_token_when_the_old_one_has_expired() {
+    let bearer = Bearer::new("jane", "secret");
+    let kit = Kit::start(Options { auth: Auth::Bearer(bearer.clone()), ..Options::fallback() });
+    let entry = entry(&kit, "ours");
+    let client = net::Client::new(net::Options::default()).unwrap();
+    let settings = Settings { plain_http: true, ..Settings::default() };
+    let given = Some(("jane".to_owned(), Secret::new("secret")));
+    let credentials = Credentials::new(Sources { given, files: Vec::new() });
+    let registry = Registry::new(client, credentials, settings);
+    let repository = registry.repository(&kit.host(), PATH, Access::PullPush).unwrap();
+    repository.manifest("1").await.unwrap();
+    kit.reset_requests();
+    let expires = Action::run(move |_| bearer.revoke_all());
+    kit.fault(Fault::once("/manifests/sha256-", expires).method("GET"));
+    let unsettled = Unsettled::add(&repository, subject(), entry, hasty()).await.unwrap();
+    unsettled.settle().await.unwrap();
+    let lines: Vec<_> = kit.requests().iter().map(|r| (r.method.clone(), r.status)).collect();
+    let lines: Vec<_> = lines.iter().map(|(method, status)| (method.as_str(), *status)).collect();
+    let (get, put) = (("GET", 404), ("PUT", 401));
+    let token = ("GET", 200);
+    assert_eq!(lines[..2], [get, put], "{lines:?}");
+    assert_eq!(lines[2..], [("GET", 401), token, get, ("PUT", 201), ("GET", 200)], "{lines:?}");
 }
 
 #[tokio::test]
