@@ -10,7 +10,7 @@ use super::words::host_of;
 use super::{Context, Ended, Environment, confirm, key, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Aftermath, Outcome, Report, SignObject, SignRun, TrustReport};
+use crate::run::{Outcome, Report, SignObject, SignRun, TrustReport};
 use crate::sign::{
     KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
 };
@@ -78,14 +78,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         }
     };
 
-    let run = SignRun {
-        world: context.world.clone(),
-        registry,
-        signer,
-        verifier,
-        trust,
-        aftermath: Aftermath::default(),
-    };
+    let run = SignRun { world: context.world.clone(), registry, signer, verifier, trust };
     let blank = |typed: &str, object: Option<&SignObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
     };

@@ -1,6 +1,5 @@
 //! Signing: resolve, check that the chart is what it says, prove that we may write, sign, attach.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use super::report::{
@@ -49,13 +48,10 @@ pub struct SignRun {
     pub verifier: Verifier,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// What an end at this moment would mean for the chart that is being signed.
-    pub aftermath: Aftermath,
 }
 
-/// How far the chart at hand has come: what can be said of it if the run ends undecided, or is cut off.
-#[derive(Debug)]
-pub struct Aftermath(Cell<&'static str>);
+/// How far a chart has come: what can be said of it if the run ends undecided, or is cut off.
+struct Aftermath;
 
 impl Aftermath {
     const BEFORE: &'static str = "nothing was signed";
@@ -64,24 +60,18 @@ impl Aftermath {
     const ATTACHING_UNLOGGED: &'static str = "signed, but perhaps not attached";
 }
 
-impl Default for Aftermath {
-    fn default() -> Self {
-        Self(Cell::new(Self::BEFORE))
-    }
-}
-
 impl SignRun {
     /// Signs one object. Every failure is an outcome.
     pub async fn sign(&self, object: &SignObject) -> Outcome {
+        self.world.leaves(Aftermath::BEFORE);
         let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);
         match self.try_sign(object, &mut outcome).await {
             Ok(()) => {
-                self.aftermath.0.set(Aftermath::BEFORE);
                 outcome.verdict = Verdict::Signed;
                 outcome
             }
             Err(error) => {
-                outcome.aftermath = self.aftermath.0.replace(Aftermath::BEFORE);
+                outcome.aftermath = self.world.aftermath().unwrap_or(Aftermath::BEFORE);
                 outcome.failed(error)
             }
         }
@@ -90,7 +80,7 @@ impl SignRun {
     /// An outcome that knows nothing of the object yet, only what the run relies on.
     pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
         let mut outcome = Outcome::of_sign(typed);
-        outcome.aftermath = self.aftermath.0.replace(Aftermath::BEFORE);
+        outcome.aftermath = self.world.aftermath().unwrap_or(Aftermath::BEFORE);
         outcome.trust = Some(self.trust.clone());
         outcome.weakened = weakened.to_vec();
         outcome
@@ -122,7 +112,7 @@ impl SignRun {
             resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
         );
         self.world.enter("signing");
-        self.aftermath.0.set(Aftermath::SIGNING);
+        self.world.leaves(Aftermath::SIGNING);
         let payload = statement.to_bytes()?;
         let content = Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
         let signed = match &self.signer.key() {
@@ -139,7 +129,7 @@ impl SignRun {
             let path = write_bundle(target, &name, &signed.json)?;
             outcome.bundle_file = Some(path.display().to_string());
         }
-        self.aftermath.0.set(match signed.verified.log() {
+        self.world.leaves(match signed.verified.log() {
             Some(_) => Aftermath::ATTACHING,
             None => Aftermath::ATTACHING_UNLOGGED,
         });

@@ -13,6 +13,7 @@ mod attack_words;
 mod cli_arguments;
 mod cli_json;
 mod cli_question;
+mod cli_several;
 mod cli_snapshots;
 mod cli_streams;
 mod cli_support;
