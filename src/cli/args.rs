@@ -23,11 +23,40 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Completion(CompletionArgs),
     Key(KeyArgs),
     Sign(Box<SignArgs>),
     Trust(Box<TrustCommand>),
     Verify(Box<VerifyArgs>),
     Version(VersionArgs),
+}
+
+impl Command {
+    /// How the command speaks to registries, if it does.
+    pub(super) fn registry(&self) -> Option<&RegistryArgs> {
+        match self {
+            Self::Sign(arguments) => Some(&arguments.registry),
+            Self::Verify(arguments) => Some(&arguments.registry),
+            Self::Completion(_) | Self::Key(_) | Self::Trust(_) | Self::Version(_) => None,
+        }
+    }
+}
+
+/// Print a shell script that completes commands, flags and tags of this program by itself.
+#[derive(Debug, Args)]
+pub(super) struct CompletionArgs {
+    /// Shell that the script is for
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// A shell that completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shell {
+    Bash,
+    Fish,
+    Powershell,
+    Zsh,
 }
 
 /// Make keys to sign with instead of an identity.
@@ -189,6 +218,10 @@ pub(super) struct ChartArgs {
     /// Version, or a constraint over the versions in the repository (Helm's rules); default: newest stable
     #[arg(long, value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
     pub version: Option<String>,
+
+    /// Let pre-releases take part where nothing says which version, as `--version '>0.0.0-0'`
+    #[arg(long)]
+    pub devel: bool,
 
     /// What a renamed repository holds
     #[arg(long, value_name = "NAME[:VERSION]", value_parser = NonEmptyStringValueParser::new())]

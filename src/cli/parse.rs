@@ -22,6 +22,7 @@ const ROOT_EXAMPLE: &str = "PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 \
 
 /// The same of each command.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("completion", "PROGRAM completion bash"),
     (
         "key",
         "PROGRAM key generate --output-key-prefix release
@@ -171,7 +172,7 @@ pub(super) fn parse(
 }
 
 /// The grammar, with examples for `program`.
-fn definition(program: &str, terminal: bool) -> clap::Command {
+pub(super) fn definition(program: &str, terminal: bool) -> clap::Command {
     let template = |example: &str| {
         let example = example.replace("PROGRAM", program);
         format!(
@@ -421,7 +422,7 @@ mod tests {
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for name in ["key", "sign", "verify", "version"] {
+        for name in ["completion", "key", "sign", "verify", "version"] {
             let command = definition.find_subcommand(name).unwrap();
             let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
             for long in takes.filter_map(clap::Arg::get_long) {
@@ -504,6 +505,7 @@ mod tests {
             let environment = environment(&[("HELM_PLUGIN_NAME", plugin)]);
             for command in [
                 "",
+                "completion",
                 "key",
                 "key generate",
                 "sign",

@@ -103,8 +103,8 @@ fn objects(arguments: &SignArgs) -> Result<Vec<Object<SignObject>>> {
         };
         Ok(SignObject {
             weakened: setup::weakened(&arguments.registry, host),
+            version: setup::version(&arguments.chart, &argument),
             argument,
-            version: arguments.chart.version.clone(),
             chart: chart.clone(),
             repository: repository.clone(),
             bundle_out: bundle_out.clone(),

@@ -104,8 +104,8 @@ fn objects(arguments: &VerifyArgs) -> Result<Vec<Object<VerifyObject>>> {
         }
         Ok(VerifyObject {
             weakened,
+            version: setup::version(&arguments.chart, &argument),
             argument,
-            version: arguments.chart.version.clone(),
             chart: chart.clone(),
             source,
             bundle_out: bundle_out.clone(),

@@ -11,6 +11,8 @@ mod attack_limits;
 mod attack_sign;
 mod attack_words;
 mod cli_arguments;
+mod cli_completion;
+mod cli_devel;
 mod cli_json;
 mod cli_question;
 mod cli_several;
