@@ -87,8 +87,9 @@ pub(super) struct GenerateArgs {
 /// Sign charts: one signature covers the manifest, the chart layer and the provenance layer.
 #[derive(Debug, Args)]
 pub(super) struct SignArgs {
-    /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts with --repository
-    #[arg(value_name = "REF|FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts with --repository; @LIST names a file
+    /// with one of them a line
+    #[arg(value_name = "REF|FILE|@LIST", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
     /// Where the FILEs were pushed: the target that was given to `helm push`
@@ -134,8 +135,9 @@ pub(super) struct SignArgs {
 /// Verify charts: by reference in the registry, or as packaged files.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// Charts to verify: references (oci://HOST/PATH:VERSION) or packaged charts
-    #[arg(value_name = "REF|FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    /// Charts to verify: references (oci://HOST/PATH:VERSION) or packaged charts; @LIST names a file with one of them
+    /// a line, and `-` reads such a list from standard input
+    #[arg(value_name = "REF|FILE|@LIST|-", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
     /// Public key that must have signed, instead of an identity (PEM: P-256, P-384, Ed25519 or RSA)

@@ -229,3 +229,116 @@ async fn one(
     let outcome = poll_fn(|task| world.within(&progress, || work.as_mut().poll(task))).await;
     (at, outcome)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::parse::Given;
+    use super::super::print::Printer;
+    use super::super::{Environment, Subject};
+    use super::*;
+    use crate::run::{Tool, Verdict};
+
+    fn run<R>(test: impl FnOnce(&mut Context<'_, '_>) -> R) -> R {
+        let (mut stdout, mut stderr, mut stdin) = (Vec::new(), Vec::new(), &b""[..]);
+        let mut printer = Printer::new(&mut stdout, &mut stderr, false, false);
+        test(&mut Context {
+            environment: &Environment::default(),
+            given: Given::default(),
+            registry_config: None,
+            tool: Tool { name: "x", version: "0", executable: String::new() },
+            stdin: &mut stdin,
+            interactive: false,
+            wide: false,
+            world: World::new(jiff::Timestamp::now),
+            driver: Driver::new(false),
+            printer: &mut printer,
+            subject: Subject::default(),
+        })
+    }
+
+    fn blank(typed: &str, _: Option<&usize>) -> Outcome {
+        Outcome::new(typed)
+    }
+
+    fn objects(count: usize) -> Vec<Object<usize>> {
+        (0..count).map(|at| (at.to_string(), Ok(at))).collect()
+    }
+
+    /// What is held while an object is worked on; counts how many there are.
+    struct Held<'a>(&'a Cell<usize>, &'a Cell<usize>);
+
+    impl<'a> Held<'a> {
+        fn new(now: &'a Cell<usize>, most: &'a Cell<usize>) -> Self {
+            now.set(now.get() + 1);
+            most.set(most.get().max(now.get()));
+            Self(now, most)
+        }
+    }
+
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+
+    #[test]
+    fn of_a_thousand_objects_no_more_than_eight_are_held_at_a_time() {
+        let (now, most) = (Cell::new(0), Cell::new(0));
+        let outcomes = run(|context| {
+            each(context, Duration::from_secs(60), &objects(1000), blank, async |at: &usize| {
+                let _held = Held::new(&now, &most);
+                for _ in 0..at % 3 {
+                    tokio::task::yield_now().await;
+                }
+                Outcome::new(&at.to_string())
+            })
+        });
+        let inputs: Vec<_> = outcomes.iter().map(|outcome| outcome.input.clone()).collect();
+        assert_eq!(inputs, (0..1000).map(|at| at.to_string()).collect::<Vec<_>>());
+        assert_eq!((now.get(), most.get()), (0, AT_WORK));
+    }
+
+    #[test]
+    fn objects_that_only_wait_make_room_and_wait_together() {
+        let (now, most) = (Cell::new(0), Cell::new(0));
+        let started = std::time::Instant::now();
+        run(|context| {
+            let world = context.world.clone();
+            each(context, Duration::from_secs(60), &objects(200), blank, async |at: &usize| {
+                let _held = Held::new(&now, &most);
+                tokio::task::yield_now().await;
+                world.settle();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Outcome::new(&at.to_string())
+            })
+        });
+        assert_eq!(most.get(), OPEN);
+        // 200 waits of 100 ms, 64 at a time.
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn what_the_time_out_leaves_undone_is_undecided_in_its_place() {
+        let outcomes = run(|context| {
+            let world = context.world.clone();
+            let time = Duration::from_millis(100);
+            each(context, time, &objects(12), blank, async |at: &usize| {
+                world.enter(format!("step {at}"));
+                if at % 2 == 1 {
+                    std::future::pending::<()>().await;
+                }
+                Outcome { verdict: Verdict::Verified, ..Outcome::new(&at.to_string()) }
+            })
+        });
+        for (at, outcome) in outcomes.iter().enumerate() {
+            assert_eq!(outcome.input, at.to_string());
+            let verdict = if at % 2 == 1 { Verdict::Undecided } else { Verdict::Verified };
+            assert_eq!(outcome.verdict, verdict);
+            if let Some(message) = &outcome.message {
+                assert!(message.contains(&format!("while step {at} ")), "{message}");
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod environment;
 mod forwarded;
 mod identities;
 mod key;
+mod lists;
 mod parse;
 mod print;
 mod setup;

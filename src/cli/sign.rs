@@ -6,8 +6,9 @@ use zeroize::Zeroizing;
 
 use super::args::SignArgs;
 use super::drive::{Object, drive, each, none_usable};
+use super::lists::Named;
 use super::words::host_of;
-use super::{Context, Ended, Environment, confirm, key, setup, trust};
+use super::{Context, Ended, Environment, confirm, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{Outcome, Report, SignObject, SignRun, TrustReport};
@@ -23,7 +24,9 @@ const MAX_REFERRERS: usize = 100_000;
 const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let objects = objects(&arguments)?;
+    let named = lists::expand(&arguments.charts, None)?;
+    context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
+    let objects = objects(&arguments, &named)?;
     if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and --identity-token - both want it"));
@@ -87,13 +90,11 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
-fn objects(arguments: &SignArgs) -> Result<Vec<Object<SignObject>>> {
+fn objects(arguments: &SignArgs, named: &[Named]) -> Result<Vec<Object<SignObject>>> {
     let chart = setup::chart_name(&arguments.chart)?;
-    let count = arguments.charts.len();
-    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
+    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), named.len())?;
     let repository = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
-    let object = |text: &String| -> Result<SignObject> {
-        let argument = setup::object(text)?;
+    let object = |argument: Argument| -> Result<SignObject> {
         let host = match (&argument, &repository) {
             (Argument::Reference(_), Some(_)) => {
                 return Err(Error::usage("--repository is for files"));
@@ -110,7 +111,7 @@ fn objects(arguments: &SignArgs) -> Result<Vec<Object<SignObject>>> {
             bundle_out: bundle_out.clone(),
         })
     };
-    Ok(arguments.charts.iter().map(|text| (text.clone(), object(text))).collect())
+    Ok(lists::objects(named, object))
 }
 
 fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<TokenSource> {

@@ -125,3 +125,48 @@ fn a_time_out_says_of_each_chart_what_was_being_done_with_it() {
     let untouched = messages.iter().filter(|m| m.contains("after 1.5 s (--timeout)")).count();
     assert_eq!(untouched, 4, "{messages:#?}");
 }
+
+#[test]
+fn references_are_read_from_a_list_in_a_file_or_on_standard_input() {
+    let mut world = World::new();
+    let references = push_versions(&world, 4);
+    let list = world.path("charts.txt");
+    let text = format!("# all of them\n\n  {}  \r\n{}\n", references[1], references[2]);
+    std::fs::write(&list, &text).unwrap();
+    let at = format!("@{}", list.display());
+    let document =
+        world.run(&["sign", &references[0], &at, &references[3], "-o", "json"]).exits(0).json();
+    assert_eq!(of(&document, "input"), references);
+    world.stdin = text.into_bytes();
+    let document = world.verify(&["-o", "json", &references[3], "-", &at]).exits(0).json();
+    let expected = [3, 1, 2, 1, 2].map(|at: usize| references[at].clone());
+    assert_eq!(of(&document, "input"), expected);
+}
+
+#[test]
+fn a_list_says_which_of_its_lines_is_wrong_and_the_others_are_verified() {
+    let mut world = World::new();
+    let (reference, _) = world.signed_web();
+    world.stdin = format!("# first\n{reference}\n\nnot a chart\n").into_bytes();
+    world
+        .verify(&["-"])
+        .exits(2)
+        .prints(&format!("Verified: {reference}"))
+        .says("error: invalid reference: not a chart\n")
+        .says("  in     standard input:4\n");
+}
+
+#[test]
+fn standard_input_has_one_reader_and_a_list_that_cannot_be_read_is_a_usage_error() {
+    let mut world = World::new();
+    world.stdin = b"oci://r.io/web:1".to_vec();
+    let twice = "error: standard input can be read only once";
+    world.verify(&["-", "-"]).exits(2).says(twice);
+    world.verify(&["-", "--username", "jane", "--password-stdin"]).exits(2).says(twice);
+    for command in ["sign", "verify"] {
+        world.run(&[command, "@gone.txt"]).exits(2).says("error: cannot read list: @gone.txt\n");
+    }
+    world.stdin = b"# nothing yet\n".to_vec();
+    world.verify(&["-"]).exits(2).says("error: the list names no chart: -\n");
+    assert_eq!(world.registry.requests().len(), 0);
+}
