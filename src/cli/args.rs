@@ -87,14 +87,18 @@ pub(super) struct GenerateArgs {
 /// Sign charts: one signature covers the manifest, the chart layer and the provenance layer.
 #[derive(Debug, Args)]
 pub(super) struct SignArgs {
-    /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts with --repository; @LIST names a file
-    /// with one of them a line
+    /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts: with --repository in the registry, by
+    /// themselves into FILE.sigstore.json; @LIST names a file with one of them a line
     #[arg(value_name = "REF|FILE|@LIST", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
     /// Where the FILEs were pushed: the target that was given to `helm push`
     #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
+
+    /// Replace a FILE.sigstore.json that exists
+    #[arg(long)]
+    pub force: bool,
 
     /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]

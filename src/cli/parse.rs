@@ -33,7 +33,8 @@ const EXAMPLES: &[(&str, &str)] = &[
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
-  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key",
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
+  $ PROGRAM sign web-1.4.2.tgz --force",
     ),
     (
         "trust",

@@ -109,6 +109,7 @@ fn objects(arguments: &SignArgs, named: &[Named]) -> Result<Vec<Object<SignObjec
             chart: chart.clone(),
             repository: repository.clone(),
             bundle_out: bundle_out.clone(),
+            force: arguments.force,
         })
     };
     Ok(lists::objects(named, object))

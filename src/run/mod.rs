@@ -6,6 +6,7 @@ mod findings;
 mod report;
 mod resolve;
 mod sign;
+mod sign_file;
 mod verify;
 mod world;
 

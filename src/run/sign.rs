@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::report::{
-    Attached, Chart, Format, LogReport, Outcome, Place, SignatureReport, SignerReport, Status,
-    SubjectReport, TrustReport, Verdict,
+    Attached, Chart, Outcome, Place, SignatureReport, SubjectReport, TrustReport, Verdict,
 };
 use super::resolve::{ChartName, Resolved, resolve};
 use super::verify::{describe, read_chart};
@@ -13,11 +12,9 @@ use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
-use crate::sign::{Content, KeyCheck, Signer};
+use crate::sign::{Content, KeyCheck, Signed, Signer};
 use crate::store::{Through, attach, prove_write_access, write_bundle};
-use crate::verify::{
-    COSIGN_SIGN_PREDICATE, Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier,
-};
+use crate::verify::{Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier};
 
 /// One object to sign.
 #[derive(Clone, Debug)]
@@ -32,6 +29,8 @@ pub struct SignObject {
     pub repository: Option<RepositoryPrefix>,
     /// Where the bundle is written: a file or a directory.
     pub bundle_out: Option<PathBuf>,
+    /// Whether the bundle beside a file may be replaced.
+    pub force: bool,
     /// Checks that the user switched off.
     pub weakened: Vec<String>,
 }
@@ -87,9 +86,14 @@ impl SignRun {
     }
 
     async fn try_sign(&self, object: &SignObject, outcome: &mut Outcome) -> Result<()> {
-        let (resolved, archive) = match &object.argument {
-            Argument::Reference(reference) => self.by_reference(object, reference).await?,
-            Argument::File(path) => self.by_file(object, Path::new(path)).await?,
+        let (resolved, archive) = match (&object.argument, &object.repository) {
+            (Argument::Reference(reference), _) => self.by_reference(object, reference).await?,
+            (Argument::File(path), Some(prefix)) => {
+                self.by_file(object, Path::new(path), prefix).await?
+            }
+            (Argument::File(path), None) => {
+                return self.sign_file(object, Path::new(path), outcome).await;
+            }
         };
         describe(&resolved, outcome);
         outcome.chart = Some(Chart {
@@ -113,15 +117,7 @@ impl SignRun {
         );
         self.world.enter("signing");
         self.world.leaves(Aftermath::SIGNING);
-        let payload = statement.to_bytes()?;
-        let content = Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
-        let signed = match &self.signer.key() {
-            Some(key) => {
-                let check = KeyCheck { verifier: &self.verifier, key };
-                self.signer.sign(content, &check).await?
-            }
-            None => self.signer.sign(content, &self.verifier).await?,
-        };
+        let signed = self.make(&statement, resolved.manifest.digest).await?;
 
         // Written before it is attached: what is public cannot be made again, only attached again.
         if let Some(target) = &object.bundle_out {
@@ -147,6 +143,19 @@ impl SignRun {
         Ok(())
     }
 
+    /// Makes a bundle over `statement`, judged for `artifact`, one of its subjects.
+    pub(super) async fn make(&self, statement: &Statement, artifact: Digest) -> Result<Signed> {
+        let payload = statement.to_bytes()?;
+        let content = Content::Statement { payload: &payload, artifact };
+        match &self.signer.key() {
+            Some(key) => {
+                let check = KeyCheck { verifier: &self.verifier, key };
+                self.signer.sign(content, &check).await
+            }
+            None => self.signer.sign(content, &self.verifier).await,
+        }
+    }
+
     async fn by_reference(
         &self,
         object: &SignObject,
@@ -160,11 +169,12 @@ impl SignRun {
         Ok((resolved, archive))
     }
 
-    async fn by_file(&self, object: &SignObject, path: &Path) -> Result<(Resolved, Archive)> {
-        let Some(prefix) = &object.repository else {
-            return Err(Error::usage("nothing says where this file was pushed")
-                .hint("--repository oci://HOST/PATH"));
-        };
+    async fn by_file(
+        &self,
+        object: &SignObject,
+        path: &Path,
+        prefix: &RepositoryPrefix,
+    ) -> Result<(Resolved, Archive)> {
         if object.version.is_some() || object.chart.is_some() {
             return Err(Error::usage("--version and --chart are for references")
                 .cause("name and version of a file come from its Chart.yaml"));
@@ -258,21 +268,9 @@ fn report(
     digest: &Digest,
     verified: &crate::verify::Verified,
 ) -> SignatureReport {
-    SignatureReport {
-        status: Status::Accepted,
-        reason: None,
-        message: None,
-        format: Some(Format::Bundle),
-        place,
-        digest: Some(digest.to_string()),
-        predicate_type: Some(COSIGN_SIGN_PREDICATE.to_owned()),
-        subject: Some(SubjectReport {
-            kind: SubjectKind::Manifest.as_str(),
-            digest: resolved.manifest.digest.to_string(),
-        }),
-        signer: Some(SignerReport::from(verified.signer())),
-        log: verified.log().map(LogReport::from),
-        timestamp: verified.timestamp(),
-        trusted_as: None,
-    }
+    let subject = SubjectReport {
+        kind: SubjectKind::Manifest.as_str(),
+        digest: resolved.manifest.digest.to_string(),
+    };
+    SignatureReport::of_made(place, digest, subject, verified)
 }

@@ -35,6 +35,7 @@ mod registry_trouble;
 mod sign_attach;
 mod sign_chart;
 mod sign_fallback;
+mod sign_file;
 mod sign_objects;
 mod sign_order;
 mod sign_rekor;
