@@ -26,6 +26,7 @@ pub(super) enum Command {
     Completion(CompletionArgs),
     Key(KeyArgs),
     Sign(Box<SignArgs>),
+    Tree(Box<TreeArgs>),
     Trust(Box<TrustCommand>),
     Verify(Box<VerifyArgs>),
     Version(VersionArgs),
@@ -36,6 +37,7 @@ impl Command {
     pub(super) fn registry(&self) -> Option<&RegistryArgs> {
         match self {
             Self::Sign(arguments) => Some(&arguments.registry),
+            Self::Tree(arguments) => Some(&arguments.registry),
             Self::Verify(arguments) => Some(&arguments.registry),
             Self::Completion(_) | Self::Key(_) | Self::Trust(_) | Self::Version(_) => None,
         }
@@ -199,6 +201,21 @@ pub(super) struct VerifyArgs {
     pub common: CommonArgs,
 }
 
+/// List what is attached to a chart, wherever it hangs, and what it claims; nothing of it is verified.
+#[derive(Debug, Args)]
+pub(super) struct TreeArgs {
+    /// Chart whose attachments are listed
+    #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+    pub reference: String,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
 /// What has to be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum MatchArg {
@@ -220,7 +237,7 @@ pub(super) struct VersionArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Chart")]
-pub(super) struct ChartArgs {
+pub(super) struct VersionOf {
     /// Version, or a constraint over the versions in the repository (Helm's rules); default: newest stable
     #[arg(long, value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
     pub version: Option<String>,
@@ -228,6 +245,13 @@ pub(super) struct ChartArgs {
     /// Let pre-releases take part where nothing says which version, as `--version '>0.0.0-0'`
     #[arg(long)]
     pub devel: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Chart")]
+pub(super) struct ChartArgs {
+    #[command(flatten)]
+    pub version: VersionOf,
 
     /// What a renamed repository holds
     #[arg(long, value_name = "NAME[:VERSION]", value_parser = NonEmptyStringValueParser::new())]

@@ -12,6 +12,7 @@ mod parse;
 mod print;
 mod setup;
 mod sign;
+mod tree;
 mod trust;
 mod verify;
 mod version;
@@ -64,6 +65,8 @@ enum Ended {
     Document(serde_json::Value),
     /// Results.
     Report(Report),
+    /// What is attached to a chart.
+    Tree(Box<tree::Document>),
 }
 
 /// What a command needs of the world.
@@ -177,6 +180,13 @@ fn finish(
             printer.json(&document);
             return 0;
         }
+        Ok(Ended::Tree(tree)) => {
+            match json {
+                true => printer.json(&tree),
+                false => printer.text(&tree::words(&tree, program)),
+            }
+            return tree.exit_code();
+        }
         Ok(Ended::Report(report)) => report,
         Err(error) => failed(error, subject, tool),
     };
@@ -233,6 +243,10 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
         Command::Verify(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: false };
             verify::run(*arguments, context)
+        }
+        Command::Tree(arguments) => {
+            context.subject.inputs = vec![arguments.reference.clone()];
+            tree::run(*arguments, context)
         }
         Command::Trust(command) => trust::run(*command, context),
         Command::Version(arguments) => Ok(version::answer(json, arguments.short, &context.tool)),

@@ -36,6 +36,7 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
   $ PROGRAM sign web-1.4.2.tgz --force",
     ),
+    ("tree", "PROGRAM tree oci://ghcr.io/acme/charts/web:1.4.2"),
     (
         "trust",
         "PROGRAM trust show
@@ -385,7 +386,7 @@ mod tests {
         assert_eq!(arguments.identity.certificate_identity, ["a"]);
         assert!(arguments.identity.certificate_identity_regexp.is_empty());
         assert_eq!(arguments.repository, None);
-        assert_eq!(arguments.chart.version.as_deref(), Some("^1"));
+        assert_eq!(arguments.chart.version.version.as_deref(), Some("^1"));
         assert!(given.has("bundle") && !given.has("trusted_root"));
         assert_eq!(given.repeated, [("--bundle".to_owned(), Some("b".to_owned()))]);
     }
@@ -394,9 +395,12 @@ mod tests {
     fn every_flag_can_be_set_by_its_variable_and_an_empty_variable_is_unset() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for (command, object) in
-            [("sign", "oci://r.io/web"), ("verify", "oci://r.io/web"), ("version", "")]
-        {
+        for (command, object) in [
+            ("sign", "oci://r.io/web"),
+            ("tree", "oci://r.io/web"),
+            ("verify", "oci://r.io/web"),
+            ("version", ""),
+        ] {
             let command = definition.find_subcommand(command).unwrap();
             let arguments = words(&format!("{} {object}", command.get_name()));
             for argument in command.get_arguments() {
@@ -423,7 +427,7 @@ mod tests {
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for name in ["completion", "key", "sign", "verify", "version"] {
+        for name in ["completion", "key", "sign", "tree", "verify", "version"] {
             let command = definition.find_subcommand(name).unwrap();
             let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
             for long in takes.filter_map(clap::Arg::get_long) {
@@ -510,6 +514,7 @@ mod tests {
                 "key",
                 "key generate",
                 "sign",
+                "tree",
                 "trust",
                 "trust init",
                 "trust update",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::Context;
-use super::args::{ChartArgs, RegistryArgs};
+use super::args::{ChartArgs, RegistryArgs, VersionOf};
 use crate::chart::{Argument, PathKind};
 use crate::error::{Error, Result};
 use crate::net;
@@ -134,7 +134,7 @@ pub(super) fn chart_name(arguments: &ChartArgs) -> Result<Option<ChartName>> {
 }
 
 /// `--version` for one object, or what `--devel` puts in its place where nothing says which version.
-pub(super) fn version(arguments: &ChartArgs, argument: &Argument) -> Option<String> {
+pub(super) fn version(arguments: &VersionOf, argument: &Argument) -> Option<String> {
     let unsaid = match argument {
         Argument::Reference(reference) => reference.tag.is_none() && reference.digest.is_none(),
         Argument::File(_) => false,

@@ -104,7 +104,7 @@ fn objects(arguments: &SignArgs, named: &[Named]) -> Result<Vec<Object<SignObjec
         };
         Ok(SignObject {
             weakened: setup::weakened(&arguments.registry, host),
-            version: setup::version(&arguments.chart, &argument),
+            version: setup::version(&arguments.chart.version, &argument),
             argument,
             chart: chart.clone(),
             repository: repository.clone(),

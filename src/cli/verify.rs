@@ -110,7 +110,7 @@ fn objects(arguments: &VerifyArgs, named: &[Named]) -> Result<Vec<Object<VerifyO
         }
         Ok(VerifyObject {
             weakened,
-            version: setup::version(&arguments.chart, &argument),
+            version: setup::version(&arguments.chart.version, &argument),
             argument,
             chart: chart.clone(),
             source,

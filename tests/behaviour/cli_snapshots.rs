@@ -96,6 +96,7 @@ fn every_help() {
     snapshot(&world, "help_key", &["key", "--help"]);
     snapshot(&world, "help_key_generate", &["key", "generate", "--help"]);
     snapshot(&world, "help_sign", &["sign", "--help"]);
+    snapshot(&world, "help_tree", &["tree", "--help"]);
     snapshot(&world, "help_trust", &["trust", "--help"]);
     for command in ["init", "update", "show", "export"] {
         snapshot(&world, &format!("help_trust_{command}"), &["trust", command, "--help"]);

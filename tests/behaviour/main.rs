@@ -43,6 +43,7 @@ mod sign_support;
 mod sign_token;
 mod sign_written;
 mod story;
+mod tree_listing;
 mod trust_attacks;
 mod trust_instance;
 mod trust_support;
