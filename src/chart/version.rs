@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 pub use constraint::Constraint;
-pub use selection::{Lookup, Selected, is_exact, lookup, select};
+pub use selection::{Lookup, Selected, is_exact, lookup, newest_first, select};
 
 use crate::error::{Error, Result};
 

@@ -23,11 +23,42 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Completion(CompletionArgs),
     Key(KeyArgs),
     Sign(Box<SignArgs>),
+    Tree(Box<TreeArgs>),
     Trust(Box<TrustCommand>),
     Verify(Box<VerifyArgs>),
     Version(VersionArgs),
+}
+
+impl Command {
+    /// How the command speaks to registries, if it does.
+    pub(super) fn registry(&self) -> Option<&RegistryArgs> {
+        match self {
+            Self::Sign(arguments) => Some(&arguments.registry),
+            Self::Tree(arguments) => Some(&arguments.registry),
+            Self::Verify(arguments) => Some(&arguments.registry),
+            Self::Completion(_) | Self::Key(_) | Self::Trust(_) | Self::Version(_) => None,
+        }
+    }
+}
+
+/// Print a shell script that completes commands, flags and tags of this program by itself.
+#[derive(Debug, Args)]
+pub(super) struct CompletionArgs {
+    /// Shell that the script is for
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// A shell that completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shell {
+    Bash,
+    Fish,
+    Powershell,
+    Zsh,
 }
 
 /// Make keys to sign with instead of an identity.
@@ -58,13 +89,18 @@ pub(super) struct GenerateArgs {
 /// Sign charts: one signature covers the manifest, the chart layer and the provenance layer.
 #[derive(Debug, Args)]
 pub(super) struct SignArgs {
-    /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts with --repository
-    #[arg(value_name = "REF|FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts: with --repository in the registry, by
+    /// themselves into FILE.sigstore.json; @LIST names a file with one of them a line
+    #[arg(value_name = "REF|FILE|@LIST", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
     /// Where the FILEs were pushed: the target that was given to `helm push`
     #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
+
+    /// Replace a FILE.sigstore.json that exists
+    #[arg(long)]
+    pub force: bool,
 
     /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
@@ -105,8 +141,9 @@ pub(super) struct SignArgs {
 /// Verify charts: by reference in the registry, or as packaged files.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// Charts to verify: references (oci://HOST/PATH:VERSION) or packaged charts
-    #[arg(value_name = "REF|FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    /// Charts to verify: references (oci://HOST/PATH:VERSION) or packaged charts; @LIST names a file with one of them
+    /// a line, and `-` reads such a list from standard input
+    #[arg(value_name = "REF|FILE|@LIST|-", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
     /// Public key that must have signed, instead of an identity (PEM: P-256, P-384, Ed25519 or RSA)
@@ -164,6 +201,21 @@ pub(super) struct VerifyArgs {
     pub common: CommonArgs,
 }
 
+/// List what is attached to a chart, wherever it hangs, and what it claims; nothing of it is verified.
+#[derive(Debug, Args)]
+pub(super) struct TreeArgs {
+    /// Chart whose attachments are listed
+    #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+    pub reference: String,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
 /// What has to be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum MatchArg {
@@ -185,10 +237,21 @@ pub(super) struct VersionArgs {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Chart")]
-pub(super) struct ChartArgs {
+pub(super) struct VersionOf {
     /// Version, or a constraint over the versions in the repository (Helm's rules); default: newest stable
     #[arg(long, value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
     pub version: Option<String>,
+
+    /// Let pre-releases take part where nothing says which version, as `--version '>0.0.0-0'`
+    #[arg(long)]
+    pub devel: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Chart")]
+pub(super) struct ChartArgs {
+    #[command(flatten)]
+    pub version: VersionOf,
 
     /// What a renamed repository holds
     #[arg(long, value_name = "NAME[:VERSION]", value_parser = NonEmptyStringValueParser::new())]

@@ -1,17 +1,27 @@
 //! Drives the work of a command to its end, or to the end of its time, and tells a terminal what takes
 //! long.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::Context;
 use crate::error::{Error, Reason, Result};
-use crate::run::Outcome;
+use crate::run::{Outcome, Progress, World};
 
 /// How long something may take before a terminal is told what is going on.
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
+
+/// Objects that are worked on side by side: the connections that a registry gets.
+const AT_WORK: usize = 8;
+/// Objects that are begun and not ended at most, those included that only wait.
+const OPEN: usize = 64;
 
 /// One runtime and one deadline for a whole command.
 pub(super) struct Driver {
@@ -50,6 +60,25 @@ pub(super) fn drive<T>(
     timeout: Duration,
     work: impl Future<Output = T>,
 ) -> Result<T> {
+    match drive_in_time(context, timeout, work)? {
+        Some(ended) => Ok(ended),
+        None => Err(timed_out(timeout, &context.world.step())),
+    }
+}
+
+fn timed_out(timeout: Duration, step: &str) -> Error {
+    let when = if step.is_empty() { "" } else { " while " };
+    let seconds = timeout.as_secs_f64();
+    let cause = format!("timed out after {seconds} s{when}{step} (--timeout)");
+    Error::undecided(Reason::LimitReached, cause)
+}
+
+/// The same; nothing when the time is over.
+fn drive_in_time<T>(
+    context: &mut Context<'_, '_>,
+    timeout: Duration,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>> {
     let Driver { started, progress, runtime } = &mut context.driver;
     let (deadline, progress) = (*started + timeout, *progress);
     let runtime = match runtime {
@@ -63,21 +92,15 @@ pub(super) fn drive<T>(
     };
     let world = context.world.clone();
     let printer = &mut *context.printer;
-    runtime.block_on(async move {
+    Ok(runtime.block_on(async move {
         let mut work = std::pin::pin!(work);
         let mut next = Instant::now() + PROGRESS_AFTER;
         let mut shown = false;
         let ended = loop {
             tokio::select! {
                 biased;
-                ended = &mut work => break Ok(ended),
-                () = tokio::time::sleep_until(deadline) => {
-                    let step = world.step();
-                    let when = if step.is_empty() { "" } else { " while " };
-                    let seconds = timeout.as_secs_f64();
-                    let cause = format!("timed out after {seconds} s{when}{step} (--timeout)");
-                    break Err(Error::undecided(Reason::LimitReached, cause));
-                }
+                ended = &mut work => break Some(ended),
+                () = tokio::time::sleep_until(deadline) => break None,
                 () = tokio::time::sleep_until(next), if progress => {
                     printer.progress(&world.step());
                     shown = true;
@@ -89,7 +112,7 @@ pub(super) fn drive<T>(
             printer.progress("");
         }
         ended
-    })
+    }))
 }
 
 /// An object of a command: what the user typed, and what became of it.
@@ -107,9 +130,30 @@ pub(super) fn none_usable<T>(
         .collect()
 }
 
-/// Runs `work` on one object after the other. Every object has an outcome: one that cannot be worked on
-/// fails by itself, and what the time-out leaves undone is undecided. `blank` is an outcome that knows
-/// nothing yet.
+/// How far an object has come.
+enum Slot {
+    Untouched,
+    Begun(Progress),
+    Ended(Box<Outcome>),
+}
+
+/// The objects of a command while they are worked on, in the order of the arguments.
+struct Slots(RefCell<Vec<Slot>>);
+
+impl Slots {
+    fn set(&self, at: usize, slot: Slot) {
+        if let Some(place) = self.0.borrow_mut().get_mut(at) {
+            *place = slot;
+        }
+    }
+}
+
+/// Runs `work` on the objects, [`AT_WORK`] of them side by side. Every object has an outcome, in the order
+/// of the objects: one that cannot be worked on fails by itself, and what the time-out leaves undone is
+/// undecided. `blank` is an outcome that knows nothing yet.
+///
+/// Work that has nothing left to do but to wait and look again says so ([`crate::run::World::settle`]) and
+/// makes room for the next object. Of an object that ended only its outcome is kept.
 pub(super) fn each<T>(
     context: &mut Context<'_, '_>,
     timeout: Duration,
@@ -117,21 +161,184 @@ pub(super) fn each<T>(
     blank: impl Fn(&str, Option<&T>) -> Outcome,
     work: impl AsyncFn(&T) -> Outcome,
 ) -> Vec<Outcome> {
-    let mut outcomes = Vec::with_capacity(objects.len());
-    let done = drive(context, timeout, async {
-        for (typed, object) in objects {
-            outcomes.push(match object {
-                Ok(object) => work(object).await,
-                Err(error) => blank(typed, None).failed(error.clone()),
-            });
-        }
+    let world = context.world.clone();
+    let slots = Slots(RefCell::new(objects.iter().map(|_| Slot::Untouched).collect()));
+    let done = drive_in_time(context, timeout, async {
+        let mut left = objects
+            .iter()
+            .enumerate()
+            .filter_map(|(at, (_, object))| object.as_ref().ok().map(|object| (at, object)));
+        let mut open: Vec<(usize, Progress)> = Vec::with_capacity(OPEN);
+        let mut running = FuturesUnordered::new();
+        poll_fn(|task| {
+            loop {
+                while open.len() < OPEN
+                    && open.iter().filter(|(_, progress)| !progress.is_settling()).count() < AT_WORK
+                    && let Some((at, object)) = left.next()
+                {
+                    let progress = Progress::default();
+                    slots.set(at, Slot::Begun(progress.clone()));
+                    open.push((at, progress.clone()));
+                    running.push(one(&world, progress, at, work(object)));
+                }
+                let settling = |open: &[(usize, Progress)]| {
+                    open.iter().filter(|(_, progress)| progress.is_settling()).count()
+                };
+                let before = settling(&open);
+                match running.poll_next_unpin(task) {
+                    Poll::Ready(Some((at, outcome))) => {
+                        slots.set(at, Slot::Ended(Box::new(outcome)));
+                        open.retain(|(other, _)| *other != at);
+                    }
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    // There may be room now.
+                    Poll::Pending if settling(&open) > before => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
     });
-    if let Err(error) = done {
-        let left = objects.get(outcomes.len()..).unwrap_or_default();
-        outcomes.extend(left.iter().map(|(typed, object)| match object {
-            Ok(object) => blank(typed, Some(object)).failed(error.clone()),
-            Err(error) => blank(typed, None).failed(error.clone()),
-        }));
+    let cut_off = |progress: &Progress| match &done {
+        Err(error) => error.clone(),
+        Ok(_) => timed_out(timeout, &progress.step()),
+    };
+    let failed = |(typed, object): &Object<T>, progress: &Progress| match object {
+        Ok(object) => {
+            world.within(progress, || blank(typed, Some(object))).failed(cut_off(progress))
+        }
+        Err(error) => blank(typed, None).failed(error.clone()),
+    };
+    let slots = slots.0.into_inner();
+    let ended = objects.iter().zip(slots).map(|(object, slot)| match slot {
+        Slot::Ended(outcome) => *outcome,
+        Slot::Begun(progress) => failed(object, &progress),
+        Slot::Untouched => failed(object, &Progress::default()),
+    });
+    ended.collect()
+}
+
+/// Works on one object; what the work says of itself is said of that object.
+async fn one(
+    world: &World,
+    progress: Progress,
+    at: usize,
+    work: impl Future<Output = Outcome>,
+) -> (usize, Outcome) {
+    let mut work = std::pin::pin!(work);
+    let outcome = poll_fn(|task| world.within(&progress, || work.as_mut().poll(task))).await;
+    (at, outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::parse::Given;
+    use super::super::print::Printer;
+    use super::super::{Environment, Subject};
+    use super::*;
+    use crate::run::{Tool, Verdict};
+
+    fn run<R>(test: impl FnOnce(&mut Context<'_, '_>) -> R) -> R {
+        let (mut stdout, mut stderr, mut stdin) = (Vec::new(), Vec::new(), &b""[..]);
+        let mut printer = Printer::new(&mut stdout, &mut stderr, false, false);
+        test(&mut Context {
+            environment: &Environment::default(),
+            given: Given::default(),
+            registry_config: None,
+            tool: Tool { name: "x", version: "0", executable: String::new() },
+            stdin: &mut stdin,
+            interactive: false,
+            wide: false,
+            world: World::new(jiff::Timestamp::now),
+            driver: Driver::new(false),
+            printer: &mut printer,
+            subject: Subject::default(),
+        })
     }
-    outcomes
+
+    fn blank(typed: &str, _: Option<&usize>) -> Outcome {
+        Outcome::new(typed)
+    }
+
+    fn objects(count: usize) -> Vec<Object<usize>> {
+        (0..count).map(|at| (at.to_string(), Ok(at))).collect()
+    }
+
+    /// What is held while an object is worked on; counts how many there are.
+    struct Held<'a>(&'a Cell<usize>);
+
+    impl<'a> Held<'a> {
+        fn new(now: &'a Cell<usize>, most: &'a Cell<usize>) -> Self {
+            now.set(now.get() + 1);
+            most.set(most.get().max(now.get()));
+            Self(now)
+        }
+    }
+
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+
+    #[test]
+    fn of_a_thousand_objects_no_more_than_eight_are_held_at_a_time() {
+        let (now, most) = (Cell::new(0), Cell::new(0));
+        let outcomes = run(|context| {
+            each(context, Duration::from_secs(60), &objects(1000), blank, async |at: &usize| {
+                let _held = Held::new(&now, &most);
+                for _ in 0..at % 3 {
+                    tokio::task::yield_now().await;
+                }
+                Outcome::new(&at.to_string())
+            })
+        });
+        let inputs: Vec<_> = outcomes.iter().map(|outcome| outcome.input.clone()).collect();
+        assert_eq!(inputs, (0..1000).map(|at| at.to_string()).collect::<Vec<_>>());
+        assert_eq!((now.get(), most.get()), (0, AT_WORK));
+    }
+
+    #[test]
+    fn objects_that_only_wait_make_room_and_wait_together() {
+        let (now, most) = (Cell::new(0), Cell::new(0));
+        let started = std::time::Instant::now();
+        run(|context| {
+            let world = context.world.clone();
+            each(context, Duration::from_secs(60), &objects(200), blank, async |at: &usize| {
+                let _held = Held::new(&now, &most);
+                tokio::task::yield_now().await;
+                world.settle();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Outcome::new(&at.to_string())
+            })
+        });
+        assert_eq!(most.get(), OPEN);
+        // 200 waits of 100 ms, 64 at a time.
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn what_the_time_out_leaves_undone_is_undecided_in_its_place() {
+        let outcomes = run(|context| {
+            let world = context.world.clone();
+            let time = Duration::from_millis(100);
+            each(context, time, &objects(12), blank, async |at: &usize| {
+                world.enter(format!("step {at}"));
+                if at % 2 == 1 {
+                    std::future::pending::<()>().await;
+                }
+                Outcome { verdict: Verdict::Verified, ..Outcome::new(&at.to_string()) }
+            })
+        });
+        for (at, outcome) in outcomes.iter().enumerate() {
+            assert_eq!(outcome.input, at.to_string());
+            let verdict = if at % 2 == 1 { Verdict::Undecided } else { Verdict::Verified };
+            assert_eq!(outcome.verdict, verdict);
+            if let Some(message) = &outcome.message {
+                assert!(message.contains(&format!("while step {at} ")), "{message}");
+            }
+        }
+    }
 }

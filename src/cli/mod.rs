@@ -1,15 +1,18 @@
 //! The command line: arguments and environment in, words or JSON out, one exit code.
 
 mod args;
+mod completion;
 mod drive;
 mod environment;
 mod forwarded;
 mod identities;
 mod key;
+mod lists;
 mod parse;
 mod print;
 mod setup;
 mod sign;
+mod tree;
 mod trust;
 mod verify;
 mod version;
@@ -20,6 +23,7 @@ use std::panic::AssertUnwindSafe;
 
 use jiff::Timestamp;
 
+pub use completion::completion_yaml;
 pub use environment::Environment;
 
 use crate::error::{Class, Error, Reason, Result};
@@ -61,6 +65,8 @@ enum Ended {
     Document(serde_json::Value),
     /// Results.
     Report(Report),
+    /// What is attached to a chart.
+    Tree(Box<tree::Document>),
 }
 
 /// What a command needs of the world.
@@ -91,7 +97,13 @@ struct Subject {
 /// Runs one command and answers the exit code: the only place that decides it.
 pub fn run(process: Process<'_>) -> u8 {
     let Process { environment, executable, stdin, stdout, stderr, clock, .. } = process;
-    let forwarded = forwarded::separate(process.arguments);
+    // Neither for people nor for scripts: the words are those of an unfinished command line.
+    let completed = process.arguments.split_first().filter(|(verb, _)| *verb == completion::VERB);
+    let completed = completed.map(|(_, words)| words.to_vec());
+    let forwarded = match &completed {
+        Some(_) => forwarded::Forwarded::default(),
+        None => forwarded::separate(process.arguments),
+    };
     let json = parse::wants_json(&forwarded.arguments, &environment);
     let dumb = environment.value("TERM") == Some("dumb");
     let color = |terminal: bool| match forwarded.color_mode(&environment) {
@@ -126,14 +138,16 @@ pub fn run(process: Process<'_>) -> u8 {
         },
     };
     // A panic is a fault of ours: whatever was asked, nothing was verified (gitsign CVE-2026-44310).
-    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| match &forwarded.error {
-        Some(error) => Err(error.clone()),
-        None => dispatch(&forwarded.arguments, json, &mut context),
-    }))
-    .unwrap_or_else(|_| {
-        Err(Error::new(Class::Undecided, Reason::Malformed, "internal error")
-            .note("this is a bug of helm-sigstore: please report it"))
-    });
+    let ended =
+        std::panic::catch_unwind(AssertUnwindSafe(|| match (&completed, &forwarded.error) {
+            (Some(words), _) => Ok(completion::answer(words, &mut context)),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => dispatch(&forwarded.arguments, json, &mut context),
+        }))
+        .unwrap_or_else(|_| {
+            Err(Error::new(Class::Undecided, Reason::Malformed, "internal error")
+                .note("this is a bug of helm-sigstore: please report it"))
+        });
     let subject = std::mem::take(&mut context.subject);
     let program = parse::program(&environment);
     for warning in world.take_warnings() {
@@ -165,6 +179,13 @@ fn finish(
         Ok(Ended::Document(document)) => {
             printer.json(&document);
             return 0;
+        }
+        Ok(Ended::Tree(tree)) => {
+            match json {
+                true => printer.json(&tree),
+                false => printer.text(&tree::words(&tree, program)),
+            }
+            return tree.exit_code();
         }
         Ok(Ended::Report(report)) => report,
         Err(error) => failed(error, subject, tool),
@@ -211,6 +232,9 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
     };
     context.given = given;
     match cli.command {
+        Command::Completion(arguments) => {
+            Ok(Ended::Text(completion::script(arguments.shell).to_owned()))
+        }
         Command::Key(arguments) => key::run(arguments.command, context),
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
@@ -219,6 +243,10 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
         Command::Verify(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: false };
             verify::run(*arguments, context)
+        }
+        Command::Tree(arguments) => {
+            context.subject.inputs = vec![arguments.reference.clone()];
+            tree::run(*arguments, context)
         }
         Command::Trust(command) => trust::run(*command, context),
         Command::Version(arguments) => Ok(version::answer(json, arguments.short, &context.tool)),

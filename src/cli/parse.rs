@@ -22,6 +22,7 @@ const ROOT_EXAMPLE: &str = "PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 \
 
 /// The same of each command.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("completion", "PROGRAM completion bash"),
     (
         "key",
         "PROGRAM key generate --output-key-prefix release
@@ -33,8 +34,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
+  $ PROGRAM sign web-1.4.2.tgz --force
   $ PROGRAM sign oci://ghcr.io/others/charts/web:1.4.2 --signature-repository oci://ghcr.io/acme/signatures",
     ),
+    ("tree", "PROGRAM tree oci://ghcr.io/acme/charts/web:1.4.2"),
     (
         "trust",
         "PROGRAM trust show
@@ -175,7 +178,7 @@ pub(super) fn parse(
 }
 
 /// The grammar, with examples for `program`.
-fn definition(program: &str, terminal: bool) -> clap::Command {
+pub(super) fn definition(program: &str, terminal: bool) -> clap::Command {
     let template = |example: &str| {
         let example = example.replace("PROGRAM", program);
         format!(
@@ -387,7 +390,7 @@ mod tests {
         assert_eq!(arguments.identity.certificate_identity, ["a"]);
         assert!(arguments.identity.certificate_identity_regexp.is_empty());
         assert_eq!(arguments.repository, None);
-        assert_eq!(arguments.chart.version.as_deref(), Some("^1"));
+        assert_eq!(arguments.chart.version.version.as_deref(), Some("^1"));
         assert!(given.has("bundle") && !given.has("trusted_root"));
         assert_eq!(given.repeated, [("--bundle".to_owned(), Some("b".to_owned()))]);
     }
@@ -396,9 +399,12 @@ mod tests {
     fn every_flag_can_be_set_by_its_variable_and_an_empty_variable_is_unset() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for (command, object) in
-            [("sign", "oci://r.io/web"), ("verify", "oci://r.io/web"), ("version", "")]
-        {
+        for (command, object) in [
+            ("sign", "oci://r.io/web"),
+            ("tree", "oci://r.io/web"),
+            ("verify", "oci://r.io/web"),
+            ("version", ""),
+        ] {
             let command = definition.find_subcommand(command).unwrap();
             let arguments = words(&format!("{} {object}", command.get_name()));
             for argument in command.get_arguments() {
@@ -425,7 +431,7 @@ mod tests {
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for name in ["key", "sign", "verify", "version"] {
+        for name in ["completion", "key", "sign", "tree", "verify", "version"] {
             let command = definition.find_subcommand(name).unwrap();
             let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
             for long in takes.filter_map(clap::Arg::get_long) {
@@ -508,9 +514,11 @@ mod tests {
             let environment = environment(&[("HELM_PLUGIN_NAME", plugin)]);
             for command in [
                 "",
+                "completion",
                 "key",
                 "key generate",
                 "sign",
+                "tree",
                 "trust",
                 "trust init",
                 "trust update",

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::Context;
-use super::args::{ChartArgs, RegistryArgs};
+use super::args::{ChartArgs, RegistryArgs, VersionOf};
 use crate::chart::{Argument, PathKind, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::registry::{Credentials, Registry, Secret, Settings, Sources};
 use crate::run::ChartName;
 
+/// Helm's constraint that admits every version, pre-releases included.
+const ANY_VERSION: &str = ">0.0.0-0";
 /// The largest secret that is read from standard input.
 const MAX_STDIN_BYTES: u64 = 1 << 20;
 /// The largest certificate or key file that is read.
@@ -182,6 +184,16 @@ pub(super) fn object(text: &str) -> Result<Argument> {
 /// `--chart`, parsed.
 pub(super) fn chart_name(arguments: &ChartArgs) -> Result<Option<ChartName>> {
     arguments.chart.as_deref().map(ChartName::parse).transpose()
+}
+
+/// `--version` for one object, or what `--devel` puts in its place where nothing says which version.
+pub(super) fn version(arguments: &VersionOf, argument: &Argument) -> Option<String> {
+    let unsaid = match argument {
+        Argument::Reference(reference) => reference.tag.is_none() && reference.digest.is_none(),
+        Argument::File(_) => false,
+    };
+    let devel = (arguments.devel && unsaid).then(|| ANY_VERSION.to_owned());
+    arguments.version.clone().or(devel)
 }
 
 /// `--bundle-out` for one of `count` objects: several bundles need a directory.

@@ -6,11 +6,12 @@ use zeroize::Zeroizing;
 
 use super::args::SignArgs;
 use super::drive::{Object, drive, each, none_usable};
+use super::lists::Named;
 use super::words::host_of;
-use super::{Context, Ended, Environment, confirm, key, setup, trust};
+use super::{Context, Ended, Environment, confirm, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Aftermath, Outcome, Report, SignObject, SignRun, TrustReport};
+use crate::run::{Outcome, Report, SignObject, SignRun, TrustReport};
 use crate::sign::{
     KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
 };
@@ -23,8 +24,10 @@ const MAX_REFERRERS: usize = 100_000;
 const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+    let named = lists::expand(&arguments.charts, None)?;
+    context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
     let signatures = setup::signature_repository(&arguments.registry, context)?;
-    let objects = objects(&arguments, signatures.as_ref())?;
+    let objects = objects(&arguments, &named, signatures.as_ref())?;
     if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and --identity-token - both want it"));
@@ -86,7 +89,6 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         signer,
         verifier,
         trust,
-        aftermath: Aftermath::default(),
     };
     let blank = |typed: &str, object: Option<&SignObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
@@ -98,14 +100,13 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
 
 fn objects(
     arguments: &SignArgs,
+    named: &[Named],
     signatures: Option<&RepositoryPrefix>,
 ) -> Result<Vec<Object<SignObject>>> {
     let chart = setup::chart_name(&arguments.chart)?;
-    let count = arguments.charts.len();
-    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
+    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), named.len())?;
     let repository = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
-    let object = |text: &String| -> Result<SignObject> {
-        let argument = setup::object(text)?;
+    let object = |argument: Argument| -> Result<SignObject> {
         let host = match (&argument, &repository) {
             (Argument::Reference(_), Some(_)) => {
                 return Err(Error::usage("--repository is for files"));
@@ -115,14 +116,15 @@ fn objects(
         };
         Ok(SignObject {
             weakened: setup::weakened_at(&arguments.registry, host, signatures),
+            version: setup::version(&arguments.chart.version, &argument),
             argument,
-            version: arguments.chart.version.clone(),
             chart: chart.clone(),
             repository: repository.clone(),
             bundle_out: bundle_out.clone(),
+            force: arguments.force,
         })
     };
-    Ok(arguments.charts.iter().map(|text| (text.clone(), object(text))).collect())
+    Ok(lists::objects(named, object))
 }
 
 fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<TokenSource> {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::args::{MatchArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
-use super::{Context, Ended, key, setup, trust};
+use super::lists::Named;
+use super::{Context, Ended, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{Limits, Outcome, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
@@ -33,8 +34,14 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         }
         (_, Some(_)) => return Err(Error::usage("a key and an identity were given").on("--key")),
     };
+    if arguments.registry.password_stdin && arguments.charts.iter().any(|chart| chart == "-") {
+        return Err(Error::usage("standard input can be read only once")
+            .cause("--password-stdin and the list - both want it"));
+    }
+    let named = lists::expand(&arguments.charts, Some(&mut context.stdin))?;
+    context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
     let signatures = setup::signature_repository(&arguments.registry, context)?;
-    let objects = objects(&arguments, signatures.as_ref(), context)?;
+    let objects = objects(&arguments, &named, signatures.as_ref(), context)?;
     if let Some(outcomes) = none_usable(&objects, Outcome::new) {
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
@@ -79,18 +86,18 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
 
 fn objects(
     arguments: &VerifyArgs,
+    named: &[Named],
     signatures: Option<&RepositoryPrefix>,
     context: &Context<'_, '_>,
 ) -> Result<Vec<Object<VerifyObject>>> {
-    let count = arguments.charts.len();
+    let count = named.len();
     let chart = setup::chart_name(&arguments.chart)?;
     let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), count)?;
     if count > 1 && arguments.bundle.is_some() {
         return Err(Error::usage("--bundle is for one chart"));
     }
     let prefix = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
-    let object = |text: &String| -> Result<VerifyObject> {
-        let argument = setup::object(text)?;
+    let object = |argument: Argument| -> Result<VerifyObject> {
         setup::check_has_manifest(&argument, prefix.as_ref(), context)?;
         let source = match (&arguments.bundle, &prefix, &argument) {
             (Some(path), _, _) => VerifySource::Bundle(PathBuf::from(path)),
@@ -111,12 +118,12 @@ fn objects(
         }
         Ok(VerifyObject {
             weakened,
+            version: setup::version(&arguments.chart.version, &argument),
             argument,
-            version: arguments.chart.version.clone(),
             chart: chart.clone(),
             source,
             bundle_out: bundle_out.clone(),
         })
     };
-    Ok(arguments.charts.iter().map(|text| (text.clone(), object(text))).collect())
+    Ok(lists::objects(named, object))
 }

@@ -48,7 +48,8 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     let object = outcome.reference.as_deref().unwrap_or(&outcome.input);
     let headline = if outcome.verdict == Verdict::Signed { "Signed" } else { "Verified" };
     line(&Paint::Green.over(headline, color), object);
-    if let (Verdict::Signed, Some(digest)) = (outcome.verdict, &outcome.manifest_digest) {
+    let digest = outcome.manifest_digest.as_ref().or(outcome.chart_digest.as_ref());
+    if let (Verdict::Signed, Some(digest)) = (outcome.verdict, digest) {
         line("Digest", digest);
     }
     for signature in outcome.signatures.iter().filter(|s| s.status == Status::Accepted) {

@@ -6,7 +6,7 @@
 //! there are none to lose.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -29,6 +29,8 @@ const MAX_TOKEN_ANSWER: usize = 1024 * 1024;
 const MAX_SCOPES: usize = 8;
 /// How long a token lasts whose answer does not say (distribution: token authentication).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+/// How long others wait for the first who asks a place: one that hangs is no trouble of the others.
+const FIRST_TURN: Duration = Duration::from_secs(2);
 /// A token that would end within this time is not used for another request.
 const MARGIN: Duration = Duration::from_secs(5);
 
@@ -63,7 +65,13 @@ pub(super) struct Authenticator {
     granted: Mutex<HashMap<Place, Granted>>,
     /// Held while a token is fetched, so that requests that started together fetch one.
     fetching: futures_util::lock::Mutex<()>,
+    /// Whether a place has answered yet: until it has, it is asked one thing at a time, so that requests that
+    /// started together are not all sent away to fetch a token.
+    answered: Mutex<HashMap<Place, Arc<futures_util::lock::Mutex<bool>>>>,
 }
+
+/// A turn as the first to ask a place; the others wait until it is dropped.
+pub(super) type FirstTurn = futures_util::lock::OwnedMutexGuard<bool>;
 
 #[derive(Clone, Debug)]
 struct Granted {
@@ -78,7 +86,19 @@ impl Authenticator {
             credentials,
             granted: Mutex::default(),
             fetching: futures_util::lock::Mutex::new(()),
+            answered: Mutex::default(),
         }
+    }
+
+    /// Waits, not for long, for whoever asks this place first. Answers a turn if nobody has had an answer
+    /// yet: whoever gets one sets it to true.
+    pub(super) async fn first_turn(&self, place: &Place) -> Option<FirstTurn> {
+        let answered = {
+            let mut places = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(places.entry(place.clone()).or_default())
+        };
+        let turn = tokio::time::timeout(FIRST_TURN, answered.lock_owned()).await.ok()?;
+        (!*turn).then_some(turn)
     }
 
     /// What was granted for this place and still holds.

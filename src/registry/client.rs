@@ -237,8 +237,17 @@ impl Repository {
 
     /// Sends a request of this repository, with what was granted, and answers one challenge.
     pub(super) async fn send(&self, request: Request) -> Result<Response> {
-        let auth = &self.shared.auth;
         let request = request.plain_http(self.shared.settings.plain());
+        let first_turn = self.shared.auth.first_turn(&self.place).await;
+        let answered = self.send_now(request).await;
+        if let (Some(mut turn), Ok(_)) = (first_turn, &answered) {
+            *turn = true;
+        }
+        answered
+    }
+
+    async fn send_now(&self, request: Request) -> Result<Response> {
+        let auth = &self.shared.auth;
         let used = auth.current(&self.place);
         let first = match &used {
             Some(granted) => request.clone().authorization(granted.clone()),

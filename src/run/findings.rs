@@ -23,8 +23,6 @@ use crate::verify::{
 
 /// Candidates that are fetched side by side: the connections that a host gets.
 const SIDE_BY_SIDE: usize = 8;
-/// How far ahead of our clock a verified time may lie and be waited for.
-const MAX_WAIT_SECONDS: i64 = 60;
 /// Signers that are named in one message.
 const MAX_NAMED: usize = 5;
 
@@ -269,11 +267,11 @@ impl<'a> Findings<'a> {
     async fn judge(&mut self, bundle: &Bundle, question: &Question<'_>) -> Result<Judgement> {
         let judgement = self.judge_now(bundle, question).await?;
         let Judgement::Undecided { ahead_seconds, .. } = judgement else { return Ok(judgement) };
-        if ahead_seconds > MAX_WAIT_SECONDS || !self.world.may_wait() {
+        let pause = Duration::from_secs(ahead_seconds.unsigned_abs());
+        if !self.world.may_wait(pause) {
             return Ok(judgement);
         }
         self.world.enter(format!("waiting {ahead_seconds} s for our clock"));
-        let pause = Duration::from_secs(ahead_seconds.unsigned_abs());
         tokio::time::sleep(pause).await;
         // The wait is against --timeout, not against the time for candidates.
         self.deadline += pause;

@@ -6,8 +6,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::chart::Digest;
 use crate::error::{Class, Error};
-use crate::verify::{Claim, Identity, LogRecord, Signer};
+use crate::verify::{COSIGN_SIGN_PREDICATE, Claim, Identity, LogRecord, Signer, Verified};
 
 /// The schema that the JSON form follows.
 pub const SCHEMA: &str = "helm-sigstore.report/v1";
@@ -315,6 +316,31 @@ pub struct SignatureReport {
     pub timestamp: Option<Timestamp>,
     /// The trusted identity that the signer is, when it was accepted for one.
     pub trusted_as: Option<TrustedAs>,
+}
+
+impl SignatureReport {
+    /// A signature that was just made and verified.
+    pub(super) fn of_made(
+        place: Place,
+        digest: &Digest,
+        subject: SubjectReport,
+        verified: &Verified,
+    ) -> Self {
+        Self {
+            status: Status::Accepted,
+            reason: None,
+            message: None,
+            format: Some(Format::Bundle),
+            place,
+            digest: Some(digest.to_string()),
+            predicate_type: Some(COSIGN_SIGN_PREDICATE.to_owned()),
+            subject: Some(subject),
+            signer: Some(SignerReport::from(verified.signer())),
+            log: verified.log().map(LogReport::from),
+            timestamp: verified.timestamp(),
+            trusted_as: None,
+        }
+    }
 }
 
 /// The subject that was matched.

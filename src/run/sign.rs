@@ -1,13 +1,11 @@
 //! Signing: resolve, check that the chart is what it says, prove that we may write, sign, attach.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use futures_util::future;
 
 use super::report::{
-    Attached, Chart, Format, LogReport, Outcome, Place, SignatureReport, SignerReport, Status,
-    SubjectReport, TrustReport, Verdict,
+    Attached, Chart, Outcome, Place, SignatureReport, SubjectReport, TrustReport, Verdict,
 };
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::verify::{describe, read_chart};
@@ -18,11 +16,9 @@ use crate::chart::{
 };
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
-use crate::sign::{Content, KeyCheck, Signer};
+use crate::sign::{Content, KeyCheck, Signed, Signer};
 use crate::store::{Listing, Through, attach, prove_write_access, survey, write_bundle};
-use crate::verify::{
-    COSIGN_SIGN_PREDICATE, Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier,
-};
+use crate::verify::{Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier};
 
 /// One object to sign.
 #[derive(Clone, Debug)]
@@ -37,6 +33,8 @@ pub struct SignObject {
     pub repository: Option<RepositoryPrefix>,
     /// Where the bundle is written: a file or a directory.
     pub bundle_out: Option<PathBuf>,
+    /// Whether the bundle beside a file may be replaced.
+    pub force: bool,
     /// Checks that the user switched off.
     pub weakened: Vec<String>,
 }
@@ -55,13 +53,10 @@ pub struct SignRun {
     pub verifier: Verifier,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
-    /// What an end at this moment would mean for the chart that is being signed.
-    pub aftermath: Aftermath,
 }
 
-/// How far the chart at hand has come: what can be said of it if the run ends undecided, or is cut off.
-#[derive(Debug)]
-pub struct Aftermath(Cell<&'static str>);
+/// How far a chart has come: what can be said of it if the run ends undecided, or is cut off.
+struct Aftermath;
 
 impl Aftermath {
     const BEFORE: &'static str = "nothing was signed";
@@ -70,24 +65,18 @@ impl Aftermath {
     const ATTACHING_UNLOGGED: &'static str = "signed, but perhaps not attached";
 }
 
-impl Default for Aftermath {
-    fn default() -> Self {
-        Self(Cell::new(Self::BEFORE))
-    }
-}
-
 impl SignRun {
     /// Signs one object. Every failure is an outcome.
     pub async fn sign(&self, object: &SignObject) -> Outcome {
+        self.world.leaves(Aftermath::BEFORE);
         let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);
         match self.try_sign(object, &mut outcome).await {
             Ok(()) => {
-                self.aftermath.0.set(Aftermath::BEFORE);
                 outcome.verdict = Verdict::Signed;
                 outcome
             }
             Err(error) => {
-                outcome.aftermath = self.aftermath.0.replace(Aftermath::BEFORE);
+                outcome.aftermath = self.world.aftermath().unwrap_or(Aftermath::BEFORE);
                 outcome.failed(error)
             }
         }
@@ -96,16 +85,21 @@ impl SignRun {
     /// An outcome that knows nothing of the object yet, only what the run relies on.
     pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
         let mut outcome = Outcome::of_sign(typed);
-        outcome.aftermath = self.aftermath.0.replace(Aftermath::BEFORE);
+        outcome.aftermath = self.world.aftermath().unwrap_or(Aftermath::BEFORE);
         outcome.trust = Some(self.trust.clone());
         outcome.weakened = weakened.to_vec();
         outcome
     }
 
     async fn try_sign(&self, object: &SignObject, outcome: &mut Outcome) -> Result<()> {
-        let (resolved, archive) = match &object.argument {
-            Argument::Reference(reference) => self.by_reference(object, reference).await?,
-            Argument::File(path) => self.by_file(object, Path::new(path)).await?,
+        let (resolved, archive) = match (&object.argument, &object.repository) {
+            (Argument::Reference(reference), _) => self.by_reference(object, reference).await?,
+            (Argument::File(path), Some(prefix)) => {
+                self.by_file(object, Path::new(path), prefix).await?
+            }
+            (Argument::File(path), None) => {
+                return self.sign_file(object, Path::new(path), outcome).await;
+            }
         };
         describe(&resolved, outcome);
         outcome.chart = Some(Chart {
@@ -128,16 +122,8 @@ impl SignRun {
             resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
         );
         self.world.enter("signing");
-        self.aftermath.0.set(Aftermath::SIGNING);
-        let payload = statement.to_bytes()?;
-        let content = Content::Statement { payload: &payload, artifact: resolved.manifest.digest };
-        let signed = match &self.signer.key() {
-            Some(key) => {
-                let check = KeyCheck { verifier: &self.verifier, key };
-                self.signer.sign(content, &check).await?
-            }
-            None => self.signer.sign(content, &self.verifier).await?,
-        };
+        self.world.leaves(Aftermath::SIGNING);
+        let signed = self.make(&statement, resolved.manifest.digest).await?;
 
         // Written before it is attached: what is public cannot be made again, only attached again.
         if let Some(target) = &object.bundle_out {
@@ -145,16 +131,17 @@ impl SignRun {
             let path = write_bundle(target, &name, &signed.json)?;
             outcome.bundle_file = Some(path.display().to_string());
         }
-        self.aftermath.0.set(match signed.verified.log() {
+        self.world.leaves(match signed.verified.log() {
             Some(_) => Aftermath::ATTACHING,
             None => Aftermath::ATTACHING_UNLOGGED,
         });
         self.world.enter("attaching the signature");
         let now = self.world.now();
         let mut attached = attach(&resolved.signatures, &subjects, &signed.json, now).await?;
-        for one in attached.iter_mut().filter(|one| !one.is_settled()) {
+        if attached.iter().any(|one| !one.is_settled()) {
             self.world.enter("waiting for the signature to stay listed");
-            one.settle().await?;
+            self.world.settle();
+            future::try_join_all(attached.iter_mut().map(|one| one.settle())).await?;
         }
         let attached = attached.iter().map(|one| (place_of(one.through), one.digest));
         let attached: Vec<_> = attached.collect();
@@ -188,6 +175,19 @@ impl SignRun {
         Ok(subjects.into_iter().zip(listings).collect())
     }
 
+    /// Makes a bundle over `statement`, judged for `artifact`, one of its subjects.
+    pub(super) async fn make(&self, statement: &Statement, artifact: Digest) -> Result<Signed> {
+        let payload = statement.to_bytes()?;
+        let content = Content::Statement { payload: &payload, artifact };
+        match &self.signer.key() {
+            Some(key) => {
+                let check = KeyCheck { verifier: &self.verifier, key };
+                self.signer.sign(content, &check).await
+            }
+            None => self.signer.sign(content, &self.verifier).await,
+        }
+    }
+
     async fn by_reference(
         &self,
         object: &SignObject,
@@ -201,11 +201,12 @@ impl SignRun {
         Ok((resolved, archive))
     }
 
-    async fn by_file(&self, object: &SignObject, path: &Path) -> Result<(Resolved, Archive)> {
-        let Some(prefix) = &object.repository else {
-            return Err(Error::usage("nothing says where this file was pushed")
-                .hint("--repository oci://HOST/PATH"));
-        };
+    async fn by_file(
+        &self,
+        object: &SignObject,
+        path: &Path,
+        prefix: &RepositoryPrefix,
+    ) -> Result<(Resolved, Archive)> {
         if object.version.is_some() || object.chart.is_some() {
             return Err(Error::usage("--version and --chart are for references")
                 .cause("name and version of a file come from its Chart.yaml"));
@@ -307,27 +308,10 @@ fn report(
     digest: &Digest,
     verified: &crate::verify::Verified,
 ) -> SignatureReport {
-    SignatureReport {
-        status: Status::Accepted,
-        reason: None,
-        message: None,
-        format: Some(Format::Bundle),
-        place,
-        digest: Some(digest.to_string()),
-        predicate_type: Some(COSIGN_SIGN_PREDICATE.to_owned()),
-        subject: Some(match &resolved.manifest.index {
-            Some(index) => SubjectReport {
-                kind: SubjectKind::Index.as_str(),
-                digest: index.digest.to_string(),
-            },
-            None => SubjectReport {
-                kind: SubjectKind::Manifest.as_str(),
-                digest: resolved.manifest.digest.to_string(),
-            },
-        }),
-        signer: Some(SignerReport::from(verified.signer())),
-        log: verified.log().map(LogReport::from),
-        timestamp: verified.timestamp(),
-        trusted_as: None,
-    }
+    let (kind, subject) = match &resolved.manifest.index {
+        Some(index) => (SubjectKind::Index, index.digest),
+        None => (SubjectKind::Manifest, resolved.manifest.digest),
+    };
+    let subject = SubjectReport { kind: kind.as_str(), digest: subject.to_string() };
+    SignatureReport::of_made(place, digest, subject, verified)
 }

@@ -1,6 +1,7 @@
 //! The order of signing: what can be taken back first, what is public last.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::lock::Mutex;
@@ -148,11 +149,15 @@ struct Keyless {
     fulcio: Url,
     source: TokenSource,
     state: Mutex<State>,
+    /// How often there was no certificate.
+    failures: AtomicU64,
 }
 
 struct State {
     token: Token,
     issued: Option<Arc<Issued>>,
+    /// Why there was no certificate the last time that there was none.
+    failed: Option<Error>,
 }
 
 struct Issued {
@@ -193,8 +198,10 @@ impl Signer {
     pub fn new(net: net::Client, services: Services, source: TokenSource, token: Token) -> Self {
         let Services { fulcio, log, timestamp } = services;
         let services = KeyServices { log: Some(log), timestamp };
-        let state = Mutex::new(State { token, issued: None });
-        Self::by(net, services, By::Identity(Box::new(Keyless { fulcio, source, state })))
+        let state = Mutex::new(State { token, issued: None, failed: None });
+        let failures = AtomicU64::new(0);
+        let keyless = Keyless { fulcio, source, state, failures };
+        Self::by(net, services, By::Identity(Box::new(keyless)))
     }
 
     /// A signer with a key that somebody keeps; without a log in `services` nothing becomes public.
@@ -283,7 +290,8 @@ impl Signer {
     }
 
     async fn issued(&self, keyless: &Keyless) -> Result<Arc<Issued>> {
-        let Keyless { fulcio, source, state } = keyless;
+        let Keyless { state, failures, .. } = keyless;
+        let failed_before = failures.load(Ordering::Relaxed);
         // Held while the authority is asked, so that statements signed side by side share one answer.
         let mut state = state.lock().await;
         if let Some(issued) = &state.issued
@@ -291,6 +299,22 @@ impl Signer {
         {
             return Ok(Arc::clone(issued));
         }
+        // They share a no too: an authority that is down is not asked once for each of them.
+        if failures.load(Ordering::Relaxed) != failed_before
+            && let Some(error) = &state.failed
+        {
+            return Err(error.clone());
+        }
+        let issued = self.renew(keyless, &mut state).await;
+        if let Err(error) = &issued {
+            state.failed = Some(error.clone());
+            failures.fetch_add(1, Ordering::Relaxed);
+        }
+        issued
+    }
+
+    async fn renew(&self, keyless: &Keyless, state: &mut State) -> Result<Arc<Issued>> {
+        let Keyless { fulcio, source, .. } = keyless;
         let stale = state.issued.is_some() || state.token.check(self.now(), AUDIENCE).is_err();
         if stale && source.renews() {
             let token = source.resolve(&self.net).await?;

@@ -85,41 +85,91 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The bundle beside a packaged chart: `CHART.sigstore.json`.
+pub fn sidecar(chart: &Path) -> PathBuf {
+    let mut name = chart.as_os_str().to_owned();
+    name.push(".");
+    name.push(SIDECARS[0]);
+    PathBuf::from(name)
+}
+
 /// Writes `bundle` to `target`, or into it as `NAME-VERSION.tgz.sigstore.json` when it is a directory.
 /// The file appears whole or not at all. Answers where it lies.
 ///
 /// # Errors
 /// Usage, when it cannot be written; nothing is left behind then.
 pub fn write_bundle(target: &Path, file_name: &str, bundle: &[u8]) -> Result<PathBuf> {
-    let path = if target.is_dir() {
-        // A signed version may be any text, and this one becomes a path.
-        if file_name.contains(['/', '\\', ':', '\0']) || file_name.starts_with('.') {
-            return Err(Error::usage("cannot write bundle")
-                .on(target.display().to_string())
-                .cause(format!("{file_name:?} is no file name; name the file instead")));
-        }
-        target.join(format!("{file_name}.sigstore.json"))
-    } else {
-        target.to_owned()
-    };
-    let cannot = |error: std::io::Error| {
-        Error::usage("cannot write bundle").on(path.display().to_string()).cause(error.to_string())
-    };
-    let mut partial = path.clone().into_os_string();
-    partial.push(format!(".{}.partial", std::process::id()));
-    let partial = PathBuf::from(partial);
-    // A file that is there already is not ours, neither to write nor to remove.
-    let mut file = std::fs::File::create_new(&partial).map_err(cannot)?;
-    let written = file
-        .write_all(bundle)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&partial, &path));
-    if let Err(error) = written {
-        // Best effort: the error that is told is the first.
-        let _ = std::fs::remove_file(&partial);
-        return Err(cannot(error));
+    BundlePlace::take(target, file_name)?.write(bundle)
+}
+
+/// Room for a bundle that is still to be made: that it can be written is known before anything is public.
+/// Nothing is left behind where none is.
+#[derive(Debug)]
+pub struct BundlePlace {
+    path: PathBuf,
+    partial: PathBuf,
+    file: std::fs::File,
+}
+
+impl BundlePlace {
+    /// Takes room at `target`, or in it, as [`write_bundle`] does.
+    ///
+    /// # Errors
+    /// Usage, when nothing can be written there.
+    pub fn take(target: &Path, file_name: &str) -> Result<Self> {
+        let path = if target.is_dir() {
+            // A signed version may be any text, and this one becomes a path.
+            if file_name.contains(['/', '\\', ':', '\0']) || file_name.starts_with('.') {
+                return Err(Error::usage("cannot write bundle")
+                    .on(target.display().to_string())
+                    .cause(format!("{file_name:?} is no file name; name the file instead")));
+            }
+            target.join(format!("{file_name}.{}", SIDECARS[0]))
+        } else {
+            target.to_owned()
+        };
+        let mut partial = path.clone().into_os_string();
+        partial.push(format!(".{}.partial", std::process::id()));
+        let partial = PathBuf::from(partial);
+        // A file that is there already is not ours, neither to write nor to remove.
+        let file =
+            std::fs::File::create_new(&partial).map_err(|error| cannot_write(&path, &error))?;
+        Ok(Self { path, partial, file })
     }
-    Ok(path)
+
+    /// Whether a bundle is there already.
+    pub fn is_taken(&self) -> bool {
+        self.path.symlink_metadata().is_ok()
+    }
+
+    /// Where the bundle will lie.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the bundle: whole, or not at all.
+    ///
+    /// # Errors
+    /// Usage, when it cannot be written.
+    pub fn write(mut self, bundle: &[u8]) -> Result<PathBuf> {
+        self.file
+            .write_all(bundle)
+            .and_then(|()| self.file.sync_all())
+            .and_then(|()| std::fs::rename(&self.partial, &self.path))
+            .map_err(|error| cannot_write(&self.path, &error))?;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for BundlePlace {
+    fn drop(&mut self) {
+        // Gone where the bundle was written.
+        let _ = std::fs::remove_file(&self.partial);
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Error {
+    Error::usage("cannot write bundle").on(path.display().to_string()).cause(error.to_string())
 }
 
 #[cfg(test)]
@@ -134,6 +184,17 @@ mod tests {
         let path = write_bundle(&directory.path().join("b.json"), "x", b"{}").unwrap();
         assert_eq!(std::fs::read(path).unwrap(), b"{}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn room_that_is_not_used_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("web-1.4.2.tgz.sigstore.json");
+        assert_eq!(sidecar(&directory.path().join("web-1.4.2.tgz")), target);
+        let place = BundlePlace::take(&target, "x").unwrap();
+        assert!(!place.is_taken() && !target.exists());
+        drop(place);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod bundle;
 mod certificate;
+mod claimed;
 mod coverage;
 mod identity;
 mod key;
@@ -20,6 +21,7 @@ mod verifier;
 
 pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
 pub use certificate::{Claim, Claims, NameKind, holder};
+pub use claimed::ClaimedSigner;
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
 pub use identity::{Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
 pub use matcher::Matcher;

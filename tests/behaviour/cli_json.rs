@@ -103,7 +103,7 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec
 }
 
 #[track_caller]
-fn follows(schema: &str, document: &Value) {
+pub(crate) fn follows(schema: &str, document: &Value) {
     let schema: Value = serde_json::from_str(schema).unwrap();
     let mut found = Vec::new();
     faults(&schema, &schema, document, "$", &mut found);

@@ -92,9 +92,11 @@ fn number(text: &str, pattern: &str, word: &str) -> String {
 fn every_help() {
     let world = plugin(World::new());
     snapshot(&world, "help", &["--help"]);
+    snapshot(&world, "help_completion", &["completion", "--help"]);
     snapshot(&world, "help_key", &["key", "--help"]);
     snapshot(&world, "help_key_generate", &["key", "generate", "--help"]);
     snapshot(&world, "help_sign", &["sign", "--help"]);
+    snapshot(&world, "help_tree", &["tree", "--help"]);
     snapshot(&world, "help_trust", &["trust", "--help"]);
     for command in ["init", "update", "show", "export"] {
         snapshot(&world, &format!("help_trust_{command}"), &["trust", command, "--help"]);

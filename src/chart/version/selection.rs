@@ -85,6 +85,13 @@ pub fn select(tags: &[String], constraint: &str, devel: bool) -> Result<Selected
     parsed.select(tags)
 }
 
+/// The tags that are versions, newest first, at most `count` of them.
+pub fn newest_first(tags: &[String], count: usize) -> Vec<String> {
+    let mut found: Vec<_> = candidates(tags).collect();
+    found.sort_by(|a, b| b.2.choice_order(&a.2));
+    found.into_iter().take(count).map(|(tag, _, _)| tag.clone()).collect()
+}
+
 impl Constraint {
     /// The highest X.Y.Z tag that satisfies the constraint; see [`select`].
     ///

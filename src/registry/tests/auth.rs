@@ -39,7 +39,7 @@ async fn gets_one_anonymous_token_for_all_requests() {
     .await;
     let repository = open(&server);
     let digest = Digest::of(b"x");
-    // Two that start together share one token too.
+    // Two that start together share one challenge and one token.
     let (one, two) = tokio::join!(repository.manifest("1"), repository.referrers(&digest));
     one.unwrap().unwrap();
     assert!(matches!(two.unwrap(), Referrers::Listed(entries) if entries.is_empty()));
@@ -49,7 +49,28 @@ async fn gets_one_anonymous_token_for_all_requests() {
         tokens,
         ["GET /token?x=1&service=the+registry&scope=repository%3Aacme%2Fweb%3Apull"]
     );
-    assert_eq!(server.seen().len(), 6);
+    assert_eq!(server.seen().len(), 5);
+}
+
+#[tokio::test]
+async fn a_first_request_that_hangs_does_not_hold_up_the_others_for_long() {
+    let server = Server::start(|seen, _| match seen.path() {
+        "/v2/acme/web/manifests/1" => Reply::Hang(Vec::new()),
+        _ => reply(200, &[], "{}"),
+    })
+    .await;
+    let repository = open(&server);
+    let started = std::time::Instant::now();
+    let first = async {
+        let _ = repository.manifest("1").await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        () = first => {}
+        found = repository.manifest("2") => assert!(found.unwrap().is_some()),
+    }
+    assert!(started.elapsed() < std::time::Duration::from_secs(10));
 }
 
 #[tokio::test]

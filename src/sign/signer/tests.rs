@@ -119,6 +119,21 @@ async fn one_certificate_signs_several_statements() {
 }
 
 #[tokio::test]
+async fn an_authority_that_refuses_is_asked_once_by_those_who_wait_together() {
+    let instance =
+        Instance::start(Answers::default(), at("signingCert", || reply(400, &[], "no"))).await;
+    let signer = instance.signer();
+    let together = tokio::join!(signer.certificate(), signer.certificate(), signer.certificate());
+    for certificate in [together.0, together.1, together.2] {
+        assert_error(&certificate.unwrap_err(), Class::Usage, Reason::BadToken, "400");
+    }
+    assert_eq!(instance.paths().len(), 1);
+    // Who comes later asks again.
+    assert!(signer.certificate().await.is_err());
+    assert_eq!(instance.paths().len(), 2);
+}
+
+#[tokio::test]
 async fn renews_a_certificate_that_nears_its_end() {
     let instance = Instance::start(answers(|a| a.ends = 59), |_, _| None).await;
     let signer = instance.signer();

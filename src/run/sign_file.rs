@@ -1,0 +1,74 @@
+//! Signing a packaged chart by itself: no registry is asked, and the bundle lies beside the file.
+
+use std::path::Path;
+
+use super::off_thread;
+use super::report::{Chart, Outcome, Place, SignatureReport, SubjectReport};
+use super::sign::{SignObject, SignRun};
+use super::verify::read_chart;
+use crate::chart::Digest;
+use crate::error::{Error, Result};
+use crate::store::{BundlePlace, sidecar};
+use crate::verify::{Statement, SubjectKind};
+
+/// What an undecided end means from when the chart is being signed.
+const SIGNING: &str = "no bundle was written";
+
+impl SignRun {
+    /// Signs the chart in the file at `path`. The statement names nothing but the chart: no manifest is known.
+    pub(super) async fn sign_file(
+        &self,
+        object: &SignObject,
+        path: &Path,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        if object.version.is_some() || object.chart.is_some() {
+            return Err(Error::usage("--version and --chart are for references")
+                .cause("name and version of a file come from its Chart.yaml"));
+        }
+        self.world.enter("reading the chart");
+        let opened = path.to_owned();
+        let archive = off_thread(move || read_chart(&opened)).await?;
+        let (name, version, digest) = (archive.name(), archive.version(), archive.digest);
+        outcome.chart = Some(Chart { name: name.to_owned(), version: version.to_owned() });
+        outcome.chart_digest = Some(digest.to_string());
+
+        // That the bundle can be kept is known before anything is public.
+        let beside = sidecar(path);
+        if object.bundle_out.is_none() && beside.is_dir() {
+            return Err(Error::usage("cannot write bundle")
+                .on(beside.display().to_string())
+                .cause("it is a directory"));
+        }
+        let target = object.bundle_out.as_deref().unwrap_or(&beside);
+        let place = BundlePlace::take(target, &format!("{name}-{version}.tgz"))?;
+        let may_replace = object.force || object.bundle_out.is_some();
+        if place.is_taken() && !may_replace {
+            return Err(exists(&place));
+        }
+
+        self.world.enter("signing");
+        self.world.leaves(SIGNING);
+        let statement = Statement::of_chart(name, version, None, &digest, None);
+        let signed = self.make(&statement, digest).await?;
+        // Somebody else's, who was faster.
+        if place.is_taken() && !may_replace {
+            return Err(exists(&place));
+        }
+        let written = place.write(&signed.json)?;
+        let subject =
+            SubjectReport { kind: SubjectKind::Chart.as_str(), digest: digest.to_string() };
+        let digest = Digest::of(&signed.json);
+        outcome.bundle_file = Some(written.display().to_string());
+        outcome.signatures =
+            vec![SignatureReport::of_made(Place::File, &digest, subject, &signed.verified)];
+        Ok(())
+    }
+}
+
+fn exists(place: &BundlePlace) -> Error {
+    Error::usage("bundle exists")
+        .on(place.path().display().to_string())
+        .cause("what it says would be lost")
+        .hint("to replace it: --force; to keep it, another place: --bundle-out FILE")
+}
