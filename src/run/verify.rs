@@ -1,6 +1,7 @@
 //! Verifying: resolve, discover, judge each candidate, decide.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::findings::{Accepted, Findings, Limits, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, TrustedAs, Verdict};
@@ -52,7 +53,7 @@ pub struct VerifyRun {
     /// The registries; opens no socket until one is asked.
     pub registry: Registry,
     /// The verifier with its trusted root.
-    pub verifier: Verifier,
+    pub verifier: Arc<Verifier>,
     /// Who is trusted.
     pub policy: Policy,
     /// What has to be signed.
@@ -296,6 +297,9 @@ fn note(accepted: &[Accepted], outcome: &mut Outcome) -> Covered {
         None => "nothing".to_owned(),
     };
     outcome.notes = vec![format!("signed: {listed}")];
+    outcome.whole = chart
+        && (manifest || outcome.manifest_digest.is_none())
+        && (prov || outcome.prov_digest.is_none());
     if outcome.manifest_digest.is_some() {
         if !manifest {
             outcome.notes.push("manifest: not signed".to_owned());
