@@ -159,7 +159,7 @@ impl SignRun {
         let content = Content::Statement { payload: &payload, artifact };
         match &self.signer.key() {
             Some(key) => {
-                let check = KeyCheck { verifier: &*self.verifier, key };
+                let check = KeyCheck { verifier: &self.verifier, key };
                 self.signer.sign(content, &check).await
             }
             None => self.signer.sign(content, &*self.verifier).await,
