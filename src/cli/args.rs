@@ -102,6 +102,10 @@ pub(super) struct SignArgs {
     #[arg(long)]
     pub force: bool,
 
+    /// Leave charts alone that are signed already, as a whole, by those whom the flags below name (or --key)
+    #[arg(long)]
+    pub skip_if_signed: bool,
+
     /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
@@ -126,6 +130,8 @@ pub(super) struct SignArgs {
     #[arg(long, short)]
     pub yes: bool,
 
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     #[command(flatten)]
     pub chart: ChartArgs,
     #[command(flatten)]

@@ -170,6 +170,8 @@ pub(super) fn each<T>(
             .filter_map(|(at, (_, object))| object.as_ref().ok().map(|object| (at, object)));
         let mut open: Vec<(usize, Progress)> = Vec::with_capacity(OPEN);
         let mut running = FuturesUnordered::new();
+        let mut ended = objects.iter().filter(|(_, object)| object.is_err()).count();
+        world.count(ended, objects.len());
         poll_fn(|task| {
             loop {
                 while open.len() < OPEN
@@ -188,6 +190,8 @@ pub(super) fn each<T>(
                 match running.poll_next_unpin(task) {
                     Poll::Ready(Some((at, outcome))) => {
                         slots.set(at, Slot::Ended(Box::new(outcome)));
+                        ended += 1;
+                        world.count(ended, objects.len());
                         open.retain(|(other, _)| *other != at);
                     }
                     Poll::Ready(None) => return Poll::Ready(()),

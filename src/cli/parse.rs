@@ -35,6 +35,7 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
   $ PROGRAM sign web-1.4.2.tgz --force
+  $ PROGRAM sign @charts.txt --skip-if-signed --github 'acme/charts@refs/tags/*'
   $ PROGRAM sign oci://ghcr.io/others/charts/web:1.4.2 --signature-repository oci://ghcr.io/acme/signatures",
     ),
     ("tree", "PROGRAM tree oci://ghcr.io/acme/charts/web:1.4.2"),
@@ -166,10 +167,10 @@ pub(super) fn parse(
         .try_get_matches_from(words(&flags))
         .and_then(|matches| {
             let mut cli = Cli::from_arg_matches(&matches)?;
-            if let (Command::Verify(verify), Some((_, of))) =
-                (&mut cli.command, matches.subcommand())
-            {
-                verify.identity.keep_order(of);
+            match (&mut cli.command, matches.subcommand()) {
+                (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
+                (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+                _ => {}
             }
             Ok(cli)
         })
@@ -453,7 +454,12 @@ mod tests {
         for (text, what, object, hint) in [
             ("", "no command was given", "", "helm-sigstore --help"),
             ("sgn", "no such command", "sgn", "sign"),
-            ("verify", "an argument is missing", "<REF|FILE>", "helm-sigstore verify --help"),
+            (
+                "verify",
+                "an argument is missing",
+                "<REF|FILE|@LIST|->",
+                "helm-sigstore verify --help",
+            ),
             ("verify a.b/c --trusted-rot x", "no such flag", "--trusted-rot", "--trusted-root"),
             ("verify a.b/c -o jsn", "invalid value", "--output jsn", "json"),
             (

@@ -1,6 +1,7 @@
 //! `sign`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -11,14 +12,25 @@ use super::words::host_of;
 use super::{Context, Ended, Environment, confirm, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Outcome, Report, SignObject, SignRun, TrustReport};
+use crate::run::{Outcome, Report, SignObject, SignRun, SkipIfSigned, TrustReport, VerifyRun};
 use crate::sign::{
     KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
 };
-use crate::verify::Verifier;
+use crate::verify::{Match, Policy, Verifier};
 
 /// Referrers that are read back at most after a signature was attached.
 const MAX_REFERRERS: usize = 100_000;
+
+/// The flags that name identities.
+const IDENTITY_FLAGS: [&str; 7] = [
+    "certificate_identity",
+    "certificate_identity_regexp",
+    "email",
+    "github",
+    "gitlab",
+    "google_account",
+    "min_signatures",
+];
 
 /// Where Kubernetes workloads project a token for cosign, by convention.
 const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
@@ -40,6 +52,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
+    let suffices = suffices(&arguments, context)?;
     let timeout = arguments.common.timeout;
     let key = match &arguments.key {
         Some(named) => Some(key::private(named, context)?),
@@ -82,6 +95,25 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         }
     };
 
+    let verifier = Arc::new(verifier);
+    // Without --key here, no identity was named either, which was an error above.
+    let policy = suffices.map(|policy| match (policy, signer.key()) {
+        (Policy::Unstated, Some(key)) => Policy::Key(Box::new(key)),
+        (policy, _) => policy,
+    });
+    let skip = policy.map(|policy| SkipIfSigned {
+        run: VerifyRun {
+            world: context.world.clone(),
+            registry: registry.clone(),
+            signature_repository: signatures.clone(),
+            verifier: Arc::clone(&verifier),
+            policy,
+            matching: Match::Manifest,
+            limits: super::verify::LIMITS,
+            trust: trust.clone(),
+            repeated_flags: Vec::new(),
+        },
+    });
     let run = SignRun {
         world: context.world.clone(),
         registry,
@@ -89,6 +121,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         signer,
         verifier,
         trust,
+        skip,
     };
     let blank = |typed: &str, object: Option<&SignObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
@@ -96,6 +129,28 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     let work = async |object: &SignObject| run.sign(object).await;
     let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+}
+
+/// Whose signatures suffice, if charts that are signed already are left alone.
+fn suffices(arguments: &SignArgs, context: &Context<'_, '_>) -> Result<Option<Policy>> {
+    let named = IDENTITY_FLAGS.iter().find(|id| context.given.has(id));
+    if !arguments.skip_if_signed {
+        // Set for `verify` by the environment, they mean nothing here.
+        return match named {
+            Some(id) => Err(Error::usage("nobody is trusted by signing")
+                .on(format!("--{}", id.replace('_', "-")))
+                .cause("it says whose signature suffices for --skip-if-signed")
+                .hint("--skip-if-signed")),
+            None => Ok(None),
+        };
+    }
+    let policy = arguments.identity.policy()?;
+    if matches!(policy, Policy::Unstated) && arguments.key.is_none() {
+        return Err(Error::usage("nothing says whose signature suffices")
+            .on("--skip-if-signed")
+            .hint("--certificate-identity IDENTITY --certificate-oidc-issuer URL"));
+    }
+    Ok(Some(policy))
 }
 
 fn objects(

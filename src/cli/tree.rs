@@ -10,12 +10,15 @@ use super::words::escape;
 use super::{Context, Ended, setup};
 use crate::chart::{Argument, shell_word};
 use crate::error::{Class, Error, Result};
+use crate::net::bounded_line;
 use crate::run::{Attachment, Limits, Tool, Tree, TreePlace, TreeRun};
 
 /// The schema of the JSON form; `docs/tree.schema.json` has it.
 const SCHEMA: &str = "helm-sigstore.tree/v1";
 /// Entries that are listed at most.
 const MAX_LISTED: usize = 100_000;
+/// The longest claim that is printed in words, in characters.
+const MAX_VALUE: usize = 400;
 /// How much of what is listed is read.
 const LIMITS: Limits =
     Limits { candidates: 1000, bytes: 16 << 20, time: std::time::Duration::from_secs(60) };
@@ -77,7 +80,8 @@ pub(super) fn words(document: &Document, program: &str) -> String {
             };
             let _ = writeln!(text, "{below}{branch}{}  {}", escape(&one.digest), title(one));
             for (label, value) in details(one) {
-                let _ = writeln!(text, "{below}{under}{label}: {}", escape(&value));
+                let value = escape(&bounded_line(&value, MAX_VALUE));
+                let _ = writeln!(text, "{below}{under}{label}: {value}");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `verify`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::args::{MatchArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
@@ -14,6 +15,10 @@ use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
 /// known to its end before its newest entries are.
 const MAX_REFERRERS: usize = 100_000;
+
+/// How much is looked at unless flags say otherwise; the flags have the same as their defaults.
+pub(super) const LIMITS: Limits =
+    Limits { candidates: 1000, bytes: 16 << 20, time: std::time::Duration::from_secs(30) };
 
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     // Not the parser's question: it forgives a missing `--key` beside what excludes it.
@@ -62,7 +67,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         world: context.world.clone(),
         registry,
         signature_repository: signatures,
-        verifier,
+        verifier: Arc::new(verifier),
         policy,
         matching: match arguments.matching {
             MatchArg::Manifest => Match::Manifest,

@@ -46,7 +46,11 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
         let _ = writeln!(text, "{label}: {}", escape(value));
     };
     let object = outcome.reference.as_deref().unwrap_or(&outcome.input);
-    let headline = if outcome.verdict == Verdict::Signed { "Signed" } else { "Verified" };
+    let headline = match (outcome.verdict, outcome.already_signed) {
+        (Verdict::Signed, Some(true)) => "Already signed",
+        (Verdict::Signed, _) => "Signed",
+        _ => "Verified",
+    };
     line(&Paint::Green.over(headline, color), object);
     let digest = outcome.manifest_digest.as_ref().or(outcome.chart_digest.as_ref());
     if let (Verdict::Signed, Some(digest)) = (outcome.verdict, digest) {

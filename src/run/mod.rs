@@ -7,6 +7,7 @@ mod report;
 mod resolve;
 mod sign;
 mod sign_file;
+mod skip;
 mod tree;
 mod verify;
 mod world;
@@ -20,6 +21,7 @@ pub use report::{
 };
 pub use resolve::ChartName;
 pub use sign::{SignObject, SignRun};
+pub use skip::SkipIfSigned;
 pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};
 pub use verify::{VerifyObject, VerifyRun, VerifySource};
 pub use world::{Progress, World};

@@ -160,6 +160,9 @@ pub struct Outcome {
     /// Whether `sign` found the chart signed and left it alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub already_signed: Option<bool>,
+    /// Whether the signatures that were accepted cover everything that the chart is called by.
+    #[serde(skip)]
+    pub whole: bool,
     /// How the signature binds the chart, for people.
     #[serde(skip)]
     pub notes: Vec<String>,
@@ -197,6 +200,7 @@ impl Outcome {
             attached: None,
             bundle_file: None,
             already_signed: None,
+            whole: false,
             notes: Vec::new(),
             error: None,
             aftermath: "nothing was verified",

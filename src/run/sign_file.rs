@@ -5,6 +5,7 @@ use std::path::Path;
 use super::off_thread;
 use super::report::{Chart, Outcome, Place, SignatureReport, SubjectReport};
 use super::sign::{SignObject, SignRun};
+use super::skip::leave_alone;
 use super::verify::read_chart;
 use crate::chart::Digest;
 use crate::error::{Error, Result};
@@ -33,8 +34,17 @@ impl SignRun {
         outcome.chart = Some(Chart { name: name.to_owned(), version: version.to_owned() });
         outcome.chart_digest = Some(digest.to_string());
 
-        // That the bundle can be kept is known before anything is public.
         let beside = sidecar(path);
+        let bundle =
+            object.bundle_out.as_ref().filter(|target| target.is_file()).unwrap_or(&beside);
+        if let Some(skip) = &self.skip
+            && let Some(found) = skip.in_file(path, bundle.clone()).await
+        {
+            leave_alone(found, outcome);
+            return Ok(());
+        }
+
+        // That the bundle can be kept is known before anything is public.
         if object.bundle_out.is_none() && beside.is_dir() {
             return Err(Error::usage("cannot write bundle")
                 .on(beside.display().to_string())

@@ -1,6 +1,7 @@
 //! Verifying: resolve, discover, judge each candidate, decide.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::findings::{Accepted, Findings, Limits, Question};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, TrustedAs, Verdict};
@@ -54,7 +55,7 @@ pub struct VerifyRun {
     /// Where the signatures of charts are, if not beside them.
     pub signature_repository: Option<RepositoryPrefix>,
     /// The verifier with its trusted root.
-    pub verifier: Verifier,
+    pub verifier: Arc<Verifier>,
     /// Who is trusted.
     pub policy: Policy,
     /// What has to be signed.
@@ -127,7 +128,7 @@ impl VerifyRun {
         let accepted = self
             .conclude(findings, outcome, &resolved.pinned())
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
-        if note(&accepted, outcome) {
+        if note(&accepted, resolved.manifest.index.is_some(), outcome) {
             outcome.digest_ref = Some(resolved.pinned());
         }
         self.keep(object, &accepted, outcome)
@@ -180,7 +181,7 @@ impl VerifyRun {
         let retry = path.display().to_string();
         let accepted =
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
-        note(&accepted, outcome);
+        note(&accepted, false, outcome);
         self.keep(object, &accepted, outcome)
     }
 
@@ -291,7 +292,7 @@ pub(super) fn describe(resolved: &Resolved, outcome: &mut Outcome) {
 
 /// Puts into words what the signatures bind, and what was not compared. Of several signatures only what all
 /// of them cover is signed by as many as were asked for. Answers whether all bind the manifest.
-fn note(accepted: &[Accepted], outcome: &mut Outcome) -> bool {
+fn note(accepted: &[Accepted], in_index: bool, outcome: &mut Outcome) -> bool {
     let all = |part: fn(Covered) -> bool| {
         !accepted.is_empty() && accepted.iter().all(|one| part(one.verified.covered()))
     };
@@ -315,6 +316,10 @@ fn note(accepted: &[Accepted], outcome: &mut Outcome) -> bool {
         None => "nothing".to_owned(),
     };
     outcome.notes = vec![format!("signed: {listed}")];
+    outcome.whole = chart
+        && (index || !in_index)
+        && (manifest || outcome.manifest_digest.is_none())
+        && (prov || outcome.prov_digest.is_none());
     if outcome.manifest_digest.is_some() {
         if !all(Covered::binds_manifest) {
             outcome.notes.push("manifest: not signed".to_owned());

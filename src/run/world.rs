@@ -19,6 +19,8 @@ pub struct World {
     waiting: Rc<Cell<Option<Waiting>>>,
     /// The step that was begun last, of whatever object.
     latest: Rc<RefCell<String>>,
+    /// How many of several objects have ended, and how many there are.
+    ended: Rc<Cell<(usize, usize)>>,
     /// The progress of the object that is being worked on at this very moment.
     current: Rc<RefCell<Progress>>,
 }
@@ -62,13 +64,24 @@ impl World {
             warnings: Rc::default(),
             waiting: Rc::default(),
             latest: Rc::default(),
+            ended: Rc::default(),
             current: Rc::default(),
         }
     }
 
-    /// What is being done right now, for a progress line: of several objects, what was begun last.
+    /// What is being done right now, for a progress line: of several objects, how many have ended and what
+    /// was begun last.
     pub fn step(&self) -> String {
-        self.latest.borrow().clone()
+        let step = self.latest.borrow();
+        match self.ended.get() {
+            (_, 0 | 1) => step.clone(),
+            (ended, all) => format!("{ended} of {all} done: {step}"),
+        }
+    }
+
+    /// Says how many of `all` objects have ended.
+    pub fn count(&self, ended: usize, all: usize) {
+        self.ended.set((ended, all));
     }
 
     /// What the user should know although nothing failed.
@@ -180,6 +193,10 @@ mod tests {
         });
         assert_eq!((one.step().as_str(), other.step().as_str()), ("resolving", "signing"));
         assert_eq!(world.step(), "signing");
+        world.count(0, 1);
+        assert_eq!(world.step(), "signing");
+        world.count(3, 20);
+        assert_eq!(world.step(), "3 of 20 done: signing");
         assert!(other.is_settling() && !one.is_settling());
         assert_eq!(world.within(&one, || world.aftermath()), None);
         assert_eq!(world.within(&other, || world.aftermath()), Some("nothing was attached"));

@@ -139,6 +139,20 @@ fn a_signature_on_another_index_of_the_same_chart_does_not_cover_this_one() {
 }
 
 #[test]
+fn a_chart_that_is_signed_alone_is_signed_again_in_its_index_and_then_left_alone() {
+    let world = World::new();
+    let (_, child) = world.signed_web();
+    put(&world, &[image(&world, 1), described(media_type::MANIFEST, &child.manifest)]);
+    let (reference, signer) = (by_tag(&world), world.signer());
+    let mut words = vec![reference.as_str(), "--skip-if-signed"];
+    words.extend(signer.iter().map(String::as_str));
+    let (code, result) = sign_json(&world, &words);
+    assert_eq!((code, &result["alreadySigned"]), (0, &json!(false)), "{result:#}");
+    let (code, result) = sign_json(&world, &words);
+    assert_eq!((code, &result["alreadySigned"]), (0, &json!(true)), "{result:#}");
+}
+
+#[test]
 fn an_index_without_a_chart_or_with_two_is_refused() {
     let world = World::new();
     let (_, child) = world.signed_web();

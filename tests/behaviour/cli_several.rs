@@ -5,6 +5,7 @@ use helm_sigstore_kit::registry::{Action, Auth, Bearer, Fault, Options};
 use helm_sigstore_kit::sigstore::Options as SigstoreOptions;
 use serde_json::Value;
 
+use crate::cli_support::Setting;
 use crate::sign_support::{asked, lines};
 use crate::support::World;
 
@@ -169,4 +170,14 @@ fn standard_input_has_one_reader_and_a_list_that_cannot_be_read_is_a_usage_error
     world.stdin = b"# nothing yet\n".to_vec();
     world.verify(&["-"]).exits(2).says("error: the list names no chart: -\n");
     assert_eq!(world.registry.requests().len(), 0);
+}
+
+#[test]
+fn a_terminal_is_told_how_many_are_done() {
+    let world = World::new();
+    let references = push_versions(&world, 3);
+    world.registry.fault(Fault::new("/manifests/1.0.2", Action::Delay(1200)));
+    let words = with_command(&["sign", "--yes"], &references);
+    let told = Setting::terminal().run(&world, &words).exits(0);
+    assert!(told.stderr.contains("\r\u{1b}[2K2 of 3 done: "), "{told:?}");
 }

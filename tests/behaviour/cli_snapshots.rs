@@ -281,3 +281,19 @@ fn the_words_of_several_charts() {
     let signer = world.signer();
     snapshot(&world, "several", &verify_words(&signer, &[&reference, &other, &reference]));
 }
+
+#[test]
+fn the_words_of_listings_files_and_charts_that_are_signed_already() {
+    let world = plugin(World::new());
+    let file = Chart::new("web", "1.4.2").write_to(world.directory()).unwrap();
+    let file = file.display().to_string();
+    let (reference, _) = world.push_web();
+    snapshot(&world, "tree_nothing", &["tree", &reference]);
+    snapshot(&world, "signed_beside", &["sign", &file]);
+    snapshot(&world, "sign_bundle_exists", &["sign", &file]);
+    let signer = world.signer();
+    let mut words = vec!["sign", &file, "--skip-if-signed"];
+    words.extend(signer.iter().map(String::as_str));
+    snapshot(&world, "already_signed", &words);
+    snapshot(&world, "usage_skip_whose", &["sign", &file, "--skip-if-signed"]);
+}

@@ -41,6 +41,7 @@ mod sign_file;
 mod sign_objects;
 mod sign_order;
 mod sign_rekor;
+mod sign_skip;
 mod sign_support;
 mod sign_token;
 mod sign_written;

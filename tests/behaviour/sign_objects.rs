@@ -200,12 +200,11 @@ fn a_bundle_that_could_not_be_written_is_found_out_before_anything_is_public() {
 }
 
 #[test]
-fn a_file_without_the_place_it_was_pushed_to_is_a_usage_error_that_names_the_flag() {
+fn what_only_files_or_only_references_have_is_a_usage_error_for_the_others() {
     let world = World::new();
     let chart = Chart::new("web", "1.4.2");
     world.push(&chart);
     let file = chart.write_to(world.directory()).unwrap().display().to_string();
-    world.run(&["sign", &file]).exits(2).says(&file).says("hint: ").says("--repository oci://");
     let reference = format!("{}:1.4.2", world.repository("web"));
     world.run(&["sign", &reference, "--repository", &world.target()]).exits(2).says("for files");
     world

@@ -151,6 +151,33 @@ fn what_is_no_repository_is_refused_before_anybody_is_asked() {
 }
 
 #[test]
+fn a_tree_shows_what_the_other_repository_holds() {
+    let world = World::new();
+    let other = Registry::start(RegistryOptions::default());
+    let (reference, _) = world.push_web();
+    let there = elsewhere(&other);
+    world.run(&["sign", &reference, "--signature-repository", &there]).exits(0);
+    world.run(&["tree", &reference]).exits(0).prints("nothing attached");
+    let ended = world.run(&["tree", &reference, "--signature-repository", &there]).exits(0);
+    let ended = ended.prints(&format!("Signatures in: {there}\n")).prints("signature (bundle)");
+    ended.prints(&format!(" --signature-repository {there}\n"));
+}
+
+#[test]
+fn a_chart_that_is_signed_elsewhere_is_left_alone_there() {
+    let world = World::new();
+    let other = Registry::start(RegistryOptions::default());
+    let (reference, pushed) = world.push_web();
+    let (there, signer) = (elsewhere(&other), world.signer());
+    let mut words =
+        vec!["sign", reference.as_str(), "--skip-if-signed", "--signature-repository", &there];
+    words.extend(signer.iter().map(String::as_str));
+    world.run(&words).exits(0);
+    world.run(&words).exits(0);
+    assert_eq!(listed(&other, &pushed).len(), 1);
+}
+
+#[test]
 fn a_hint_repeats_where_the_signatures_are() {
     let world = World::new();
     let other = Registry::start(RegistryOptions::default());
