@@ -101,3 +101,12 @@ YAML
     esac
     printf -v "$known" %s "$REGISTRY"
 }
+
+# Until something listens there.
+wait_for_port() {
+    for _ in $(seq 100); do
+        (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
+        sleep 0.1
+    done
+    return 1
+}
