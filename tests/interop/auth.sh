@@ -81,7 +81,7 @@ passwords() {
     for helm in helm-4 helm-3; do
         PLACE="$place, $helm" SIGNER=- NEEDS=$helm
         as_helm "$helm" "$WORK/homes/auth-$1-$helm"
-        row -e 4 "helm-sigstore verify: before the login" tls_verify "$base/$chart:1.4.2"
+        row -e 4 -g '^hint: helm registry login' "helm-sigstore verify: before the login" tls_verify "$base/$chart:1.4.2"
         row "helm registry login" with_input "$PASSWORD" \
             helm registry login "$REGISTRY" --username docker --password-stdin --ca-file "$TLS/ca.pem"
         row -g '^Digest: sha256:' "helm push" tls_push "$CHARTS/$chart-1.4.2.tgz" "$base"
@@ -96,10 +96,10 @@ passwords() {
         row -g '^Weakened by: --insecure-skip-tls-verify' "helm-sigstore verify --insecure-skip-tls-verify" \
             helm_sigstore verify --trusted-root "$KIT_TRUSTED_ROOT" "${TRUSTED[@]}" --insecure-skip-tls-verify \
             "$base/$chart:1.4.2"
-        row -e 4 "helm-sigstore verify: a wrong password" with_input wrong \
+        row -e 4 -g ' 401' "helm-sigstore verify: a wrong password" with_input wrong \
             tls_verify --username docker --password-stdin "$base/$chart:1.4.2"
         row "helm registry logout" helm registry logout "$REGISTRY"
-        row -e 4 "helm-sigstore verify: after the logout" tls_verify "$base/$chart:1.4.2"
+        row -e 4 -g '^hint: helm registry login' "helm-sigstore verify: after the logout" tls_verify "$base/$chart:1.4.2"
         row -g '\(signed: manifest and chart\)' "helm-sigstore verify --password-stdin" with_input "$PASSWORD" \
             tls_verify --username docker --password-stdin "$base/$chart:1.4.2"
         chart=api
@@ -146,10 +146,10 @@ YAML
         row "helm registry logout" helm registry logout "$REGISTRY"
     done
     PLACE=$place NEEDS=$CHART_HELM SIGNER="helm-sigstore sign REF"
-    row -e 4 "helm-sigstore verify: nobody" tls_verify "$base/web:1.4.2"
+    row -e 4 -g ' 401' "helm-sigstore verify: nobody" tls_verify "$base/web:1.4.2"
     row -g '\(signed: manifest and chart\)' "helm-sigstore verify: who may read" with_input bobs \
         tls_verify --username bob --password-stdin "$base/web:1.4.2"
-    row -e 4 "helm-sigstore sign: who may not write" with_input bobs \
+    row -e 4 -g 'nothing was signed' "helm-sigstore sign: who may not write" with_input bobs \
         tls_sign --username bob --password-stdin "$base/plain:1.4.2"
     row -e 3 "helm-sigstore verify: nothing half signed" with_input bobs \
         tls_verify --username bob --password-stdin "$base/plain:1.4.2"
