@@ -97,7 +97,7 @@ from_go_module() {
     command -v go >/dev/null || { echo "go is not installed"; return 1; }
     local folder
     folder=$(timeout 300 go mod download -json "$2" |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])') || { echo "$2 cannot be had"; return 1; }
     cp "$folder/$3" "$1/"
     chmod u+w "$1/${3##*/}"
 }
