@@ -23,25 +23,36 @@ obtain_peers() {
     obtain sigstore-python sigstore-python-4.5.1 bin/sigstore from_pypi sigstore==4.5.1
     obtain_module Masterminds/semver "$INTEROP/constraints"
     obtain_module helm.sh/helm/v4-loader "$INTEROP/archives"
-    if PEER[docker-registry]=$(command -v docker-registry); then
+    if PEER[debian]=$(command -v docker-registry); then
         : # the machine's own
     else
-        unset 'PEER[docker-registry]'
-        obtain docker-registry docker-registry-debian usr/bin/docker-registry from_debian docker-registry
+        unset 'PEER[debian]'
+        obtain debian docker-registry-debian usr/bin/docker-registry from_debian docker-registry
     fi
+    obtain fulcio fulcio-1.8.8 fulcio from_go github.com/sigstore/fulcio@v1.8.8
+    # What the public instance makes of the tokens of CI platforms.
+    obtain fulcio-config fulcio-config-1.8.8 config.yaml from_go_module \
+        github.com/sigstore/fulcio@v1.8.8 config/identity/config.yaml
+    obtain rekor-tiles rekor-tiles-2.3.0 posix from_go github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0
+    obtain timestamp-authority timestamp-authority-2.1.3 timestamp-server \
+        from_go github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server@v2.1.3
+    obtain olareg olareg-0.2.2 olareg from_go_build github.com/olareg/olareg@v0.2.2 github.com/olareg/olareg/cmd/olareg
+    obtain crane crane-0.21.9 crane from_go github.com/google/go-containerregistry/cmd/crane@v0.21.9
+    obtain distribution distribution-3.1.1 registry \
+        from_go github.com/distribution/distribution/v3/cmd/registry@v3.1.1
     exec 9>&-
 }
 
-# obtain NAME FOLDER PROGRAM HOW ARGUMENT…: HOW is given the folder to fill and the arguments.
+# obtain NAME FOLDER FILE HOW ARGUMENT…: FILE is the program; HOW is given the folder to fill and the arguments.
 obtain() {
     local name=$1 folder=$PEERS/$2 program=$PEERS/$2/$3 how=$4 log=$PEERS/$2.log
     shift 4
-    if [ ! -x "$program" ]; then
+    if [ ! -s "$program" ]; then
         echo "fetching $name ($*)" >&2
         rm -rf "$folder"
         mkdir -p "$folder"
         # Without the lock: a grandchild that lingers would hold it for ever.
-        if ! (set -e; "$how" "$folder" "$@") >"$log" 2>&1 9>&- </dev/null || [ ! -x "$program" ]; then
+        if ! (set -e; "$how" "$folder" "$@") >"$log" 2>&1 9>&- </dev/null || [ ! -s "$program" ]; then
             MISSING[$name]=$(tail -n 1 "$log" | cut -c -200)
             MISSING[$name]=${MISSING[$name]:-cannot be fetched}
             rm -rf "$folder"
@@ -67,6 +78,28 @@ from_go() {
     local folder=$1 module=$2
     shift 2
     CGO_ENABLED=0 GOFLAGS='' GOBIN=$folder timeout 1800 go install "$@" "$module"
+}
+
+# Where `go install` refuses the module: as what a module of nobody's needs.
+from_go_build() {
+    command -v go >/dev/null || { echo "go is not installed"; return 1; }
+    local module=$1/module
+    mkdir "$module"
+    cd "$module"
+    go mod init peer
+    go mod edit -require "$2"
+    CGO_ENABLED=0 GOFLAGS=-mod=mod timeout 1800 go build -o "$1/" "$3"
+    rm -r "$module"
+}
+
+# One file of a module.
+from_go_module() {
+    command -v go >/dev/null || { echo "go is not installed"; return 1; }
+    local folder
+    folder=$(timeout 300 go mod download -json "$2" |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])') || { echo "$2 cannot be had"; return 1; }
+    cp "$folder/$3" "$1/"
+    chmod u+w "$1/${3##*/}"
 }
 
 # A virtual environment knows its own path, so it is made where it stays.

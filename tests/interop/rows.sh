@@ -79,6 +79,20 @@ failed_before() {
     record FAILED "$1" 0 "" "$2"
 }
 
+# not_measured VERIFIER PEER…: says so, and why, if one of the peers cannot be had; fails if all are there.
+not_measured() {
+    local verifier=$1 peer
+    shift
+    for peer in "$@"; do
+        if [ -n "${MISSING[$peer]:-}" ]; then
+            NOT_MEASURED=$((NOT_MEASURED + 1))
+            record "not measured" "$verifier" 0 "" "$peer: ${MISSING[$peer]}"
+            return 0
+        fi
+    done
+    return 1
+}
+
 # Writes the rows to $1 and says the last line.
 summary() {
     mkdir -p "$(dirname "$1")"

@@ -36,18 +36,77 @@ start_kit() {
     . "$dir/env"
 }
 
-# Starts Debian's registry; sets FALLBACK_REGISTRY to its host and port.
-start_docker_registry() {
-    local dir=$WORK/docker-registry line
+# So many ports that nobody uses, one a line.
+free_ports() {
+    python3 - "$1" <<'PYTHON'
+import socket, sys
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(one.getsockname()[1] for one in sockets), sep="\n")
+PYTHON
+}
+
+# wait_for_answer LOG URL PID: until the URL answers 200.
+wait_for_answer() {
+    python3 - "$2" "$3" <<'PYTHON' || { echo "did not start:" >&2; tail -n 5 "$1" >&2; return 1; }
+import os, sys, time, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+for _ in range(300):
+    try:
+        opener.open(sys.argv[1], timeout=5)
+        break
+    except OSError:
+        os.kill(int(sys.argv[2]), 0)
+        time.sleep(0.1)
+else:
+    sys.exit(1)
+PYTHON
+}
+
+# start_registry NAME: debian | distribution | olareg | olareg-405 | crane, or one that runs already; sets REGISTRY to
+# its host and port.
+start_registry() {
+    local name=$1 dir=$WORK/registry-$1 known=REGISTRY_${1//-/_} command line
+    REGISTRY=${!known:-}
+    [ -z "$REGISTRY" ] || return 0
     mkdir -p "$dir"
-    cat >"$dir/config.yml" <<YAML
+    case $name in
+        debian | distribution)
+            cat >"$dir/config.yml" <<YAML
 version: 0.1
 log: {level: info}
 storage: {filesystem: {rootdirectory: $dir/storage}, delete: {enabled: true}}
 http: {addr: "127.0.0.1:0"}
 YAML
-    "${PEER[docker-registry]}" serve "$dir/config.yml" >"$dir/log" 2>&1 </dev/null &
+            command=(env OTEL_TRACES_EXPORTER=none "${PEER[$name]}" serve "$dir/config.yml")
+            ;;
+        olareg*)
+            REGISTRY=127.0.0.1:$(free_ports 1)
+            command=("${PEER[olareg]}" serve --addr 127.0.0.1 --port "${REGISTRY##*:}" --store-type mem)
+            [ "$name" = olareg ] || command+=(--api-referrer=false)
+            ;;
+        crane) command=("${PEER[crane]}" registry serve --address 127.0.0.1:0) ;;
+    esac
+    "${command[@]}" >"$dir/log" 2>&1 </dev/null &
     SERVERS+=($!)
-    line=$(wait_for "$dir/log" 'listening on 127\.0\.0\.1:[0-9]+' $!) || return 1
-    FALLBACK_REGISTRY=$(grep -oE '127\.0\.0\.1:[0-9]+' <<<"$line")
+    case $name in
+        debian | distribution)
+            line=$(wait_for "$dir/log" 'listening on 127\.0\.0\.1:[0-9]+' $!) || return 1
+            REGISTRY=$(grep -oE '127\.0\.0\.1:[0-9]+' <<<"$line" | tail -n 1)
+            ;;
+        olareg*) wait_for_answer "$dir/log" "http://$REGISTRY/v2/" $! || return 1 ;;
+        crane)
+            line=$(wait_for "$dir/log" 'serving on port [0-9]+' $!) || return 1
+            REGISTRY=127.0.0.1:$(grep -oE '[0-9]+$' <<<"$line")
+            ;;
+    esac
+    printf -v "$known" %s "$REGISTRY"
+}
+
+# Until something listens there.
+wait_for_port() {
+    for _ in $(seq 100); do
+        (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
+        sleep 0.1
+    done
+    return 1
 }

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use helm_sigstore_kit::registry::{Options as RegistryOptions, Registry};
 use helm_sigstore_kit::sigstore::{Identity, IssuerKind, Options, RekorVersion, Service, Sigstore};
+use helm_sigstore_kit::tuf::Tuf;
 
 const USAGE: &str = "\
 usage: kit serve [--dir DIR] [--env FILE] [--only SERVICE,…] [--rekor v1|v2|v1,v2] [--no-tsa] [--registry]
+       kit tuf [--dir DIR] [--env FILE] NAME=FILE…
 
 Starts a Sigstore on loopback ports, writes its documents, keys and identity tokens into DIR (./kit) and shell
 `export` lines into FILE (DIR/env), prints `ready`, and stays until SIGINT or SIGTERM.
@@ -17,6 +19,9 @@ Starts a Sigstore on loopback ports, writes its documents, keys and identity tok
   --rekor     which logs the signing config offers (v1)
   --no-tsa    offer no timestamp authority
   --registry  start two OCI registries too: KIT_REGISTRY lists referrers, KIT_REGISTRY_FALLBACK does not
+
+`kit tuf` serves a TUF repository with these files as its targets instead, writes its first root into DIR/root.json,
+and names the two as KIT_TUF_URL and KIT_TUF_ROOT.
 ";
 
 /// The life of the tokens that are written into the directory. `GET KIT_OIDC_URL/token?kind=github` makes fresh ones.
@@ -37,7 +42,12 @@ fn main() -> ExitCode {
         print!("{USAGE}");
         return ExitCode::SUCCESS;
     }
-    let result = parse(std::env::args().skip(1)).and_then(|arguments| serve(&arguments));
+    let mut words = std::env::args().skip(1);
+    let result = match words.next().as_deref() {
+        Some("serve") => parse(words).and_then(|arguments| serve(&arguments)),
+        Some("tuf") => serve_tuf(words),
+        _ => Err(USAGE.into()),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -48,9 +58,6 @@ fn main() -> ExitCode {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, Failure> {
-    if words.next().as_deref() != Some("serve") {
-        return Err(USAGE.into());
-    }
     let mut arguments = Arguments {
         dir: PathBuf::from("kit"),
         env: None,
@@ -103,6 +110,41 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         };
         let env = prepare(arguments, &sigstore, &registries)?;
         println!("ready: {}", env.display());
+        end.wait().await?;
+        Ok(())
+    })
+}
+
+/// A TUF repository of given files.
+fn serve_tuf(mut words: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let (mut dir, mut env_file) = (PathBuf::from("kit"), None);
+    let mut targets = Vec::new();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match (word.as_str(), word.split_once('=')) {
+            ("--dir", _) => dir = value()?.into(),
+            ("--env", _) => env_file = Some(PathBuf::from(value()?)),
+            (_, Some((name, file))) if !name.starts_with('-') => {
+                targets.push((name.to_owned(), std::fs::read_to_string(file)?));
+            }
+            _ => return Err(format!("unknown argument {word}\n\n{USAGE}").into()),
+        }
+    }
+    std::fs::create_dir_all(&dir)?;
+    let dir = dir.canonicalize()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut end = End::listen()?;
+        let targets: Vec<_> =
+            targets.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+        let tuf = Tuf::start(&targets);
+        let root = dir.join("root.json");
+        std::fs::write(&root, tuf.root())?;
+        let mut env = String::new();
+        export(&mut env, "KIT_TUF_URL", &tuf.url())?;
+        export_path(&mut env, "TUF_ROOT", &root)?;
+        let path = publish(env_file.as_deref(), &dir, env)?;
+        println!("ready: {}", path.display());
         end.wait().await?;
         Ok(())
     })
@@ -182,30 +224,40 @@ fn prepare(
     ] {
         export_path(&mut env, name, &dir.join(file))?;
     }
-    let identities = [
-        Identity::email("jane@example.com"),
-        Identity::github("acme/charts/.github/workflows/release.yml@refs/heads/main"),
-        Identity::gitlab("acme/charts//.gitlab-ci.yml@refs/heads/main"),
-        Identity::spiffe("spiffe://acme.example/ns/ci/sa/release"),
-        Identity::username("jane"),
-    ];
-    for identity in identities {
-        let kind: IssuerKind = identity.kind();
-        let subject = identity.subject();
+    for kind in IssuerKind::ALL {
+        let issuer = sigstore.issuer_url(kind);
+        let identity = Identity::of_kind(kind, None, &issuer);
         let path = dir.join(format!("token-{}", kind.name()));
-        std::fs::write(&path, sigstore.token(&identity.expires_in(TOKEN_SECONDS)))?;
         let name = variable(kind.name());
+        export(&mut env, &format!("KIT_IDENTITY_{name}"), &identity.subject())?;
+        std::fs::write(&path, sigstore.token(&identity.expires_in(TOKEN_SECONDS)))?;
         export_path(&mut env, &format!("TOKEN_{name}"), &path)?;
-        export(&mut env, &format!("KIT_IDENTITY_{name}"), &subject)?;
-        export(&mut env, &format!("KIT_ISSUER_{name}"), &sigstore.issuer_url(kind))?;
+        export(&mut env, &format!("KIT_ISSUER_{name}"), &issuer)?;
     }
+    // A workflow of `acme/workflows` that builds `acme/charts`.
+    let reusable = Identity::github("acme/workflows/.github/workflows/helm.yml@refs/tags/v3")
+        .with_claim("repository", "acme/charts".into())
+        .with_claim("ref", "refs/heads/main".into())
+        .with_claim(
+            "workflow_ref",
+            "acme/charts/.github/workflows/release.yml@refs/heads/main".into(),
+        )
+        .expires_in(TOKEN_SECONDS);
+    let path = dir.join("token-github-reusable");
+    std::fs::write(&path, sigstore.token(&reusable))?;
+    export_path(&mut env, "TOKEN_GITHUB_REUSABLE", &path)?;
     for (name, value) in sigstore.github_actions_env() {
         export(&mut env, &format!("KIT_{name}"), &value)?;
     }
     for (name, registry) in registries {
         export(&mut env, name, &registry.host())?;
     }
-    let path = arguments.env.clone().unwrap_or_else(|| dir.join("env"));
+    publish(arguments.env.as_deref(), &dir, env)
+}
+
+/// Writes the environment into the file of that name, or `env` in the directory.
+fn publish(file: Option<&Path>, dir: &Path, env: String) -> Result<PathBuf, Failure> {
+    let path = file.map_or_else(|| dir.join("env"), Path::to_path_buf);
     // Complete or not at all: whoever waits for the file may read it at once.
     let partial = path.with_extension("partial");
     std::fs::write(&partial, env)?;

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::platform;
+
 /// The kinds of issuers that the instance runs, each below its own path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IssuerKind {
@@ -18,6 +20,18 @@ pub enum IssuerKind {
     Spiffe,
     /// Users of another name space, `/username`.
     Username,
+    /// Users whose names are URIs, `/uri`.
+    Uri,
+    /// Buildkite jobs, `/buildkite`.
+    Buildkite,
+    /// CircleCI jobs, `/circleci`.
+    CircleCi,
+    /// Codefresh builds, `/codefresh`.
+    Codefresh,
+    /// Service accounts of a Kubernetes cluster, `/kubernetes`.
+    Kubernetes,
+    /// Identities of Chainguard's issuer, `/chainguard`.
+    Chainguard,
 }
 
 /// The domain that Fulcio appends to the names of the `/username` issuer.
@@ -25,8 +39,19 @@ const USERNAME_DOMAIN: &str = "users.example.com";
 
 impl IssuerKind {
     /// All kinds.
-    pub const ALL: [Self; 5] =
-        [Self::Email, Self::GitHub, Self::GitLab, Self::Spiffe, Self::Username];
+    pub const ALL: [Self; 11] = [
+        Self::Email,
+        Self::GitHub,
+        Self::GitLab,
+        Self::Spiffe,
+        Self::Username,
+        Self::Uri,
+        Self::Buildkite,
+        Self::CircleCi,
+        Self::Codefresh,
+        Self::Kubernetes,
+        Self::Chainguard,
+    ];
 
     /// The path segment of the issuer, also its name on the command line.
     pub fn name(self) -> &'static str {
@@ -36,6 +61,12 @@ impl IssuerKind {
             Self::GitLab => "gitlab",
             Self::Spiffe => "spiffe",
             Self::Username => "username",
+            Self::Uri => "uri",
+            Self::Buildkite => "buildkite",
+            Self::CircleCi => "circleci",
+            Self::Codefresh => "codefresh",
+            Self::Kubernetes => "kubernetes",
+            Self::Chainguard => "chainguard",
         }
     }
 
@@ -173,7 +204,32 @@ impl Identity {
         Self::new(IssuerKind::Username, json!({"sub": name}))
     }
 
-    fn new(kind: IssuerKind, claims: Value) -> Self {
+    /// A user by URI.
+    pub fn uri(uri: &str) -> Self {
+        Self::new(IssuerKind::Uri, json!({"sub": uri}))
+    }
+
+    /// An identity of each kind, by its name or as `acme` would have it; `issuer` is where the token will come from.
+    pub fn of_kind(kind: IssuerKind, name: Option<&str>, issuer: &str) -> Self {
+        let or = |usual| name.unwrap_or(usual);
+        match kind {
+            IssuerKind::Email => Self::email(or("jane@example.com")),
+            IssuerKind::GitHub => {
+                Self::github(or("acme/charts/.github/workflows/release.yml@refs/heads/main"))
+            }
+            IssuerKind::GitLab => Self::gitlab(or("acme/charts//.gitlab-ci.yml@refs/heads/main")),
+            IssuerKind::Spiffe => Self::spiffe(or("spiffe://acme.example/ns/ci/sa/release")),
+            IssuerKind::Username => Self::username(or("jane")),
+            IssuerKind::Uri => Self::uri(or(&format!("{issuer}/jane"))),
+            IssuerKind::Buildkite => Self::buildkite(or("acme/charts")),
+            IssuerKind::CircleCi => Self::circleci(or("acme/charts")),
+            IssuerKind::Codefresh => Self::codefresh(or("acme/charts/release")),
+            IssuerKind::Kubernetes => Self::kubernetes(or("ci/release")),
+            IssuerKind::Chainguard => Self::chainguard(issuer, or("d1ce5/release")),
+        }
+    }
+
+    pub(super) fn new(kind: IssuerKind, claims: Value) -> Self {
         let claims = match claims {
             Value::Object(claims) => claims,
             _ => Map::new(),
@@ -220,12 +276,12 @@ impl Identity {
 }
 
 /// A commit identifier that depends on nothing but the text.
-fn fake_commit(seed: &str) -> String {
+pub(super) fn fake_commit(seed: &str) -> String {
     let digest = super::keys::sha256(seed.as_bytes());
     hex::encode(digest.get(..20).unwrap_or_default())
 }
 
-fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> &'a str {
+pub(super) fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> &'a str {
     claims.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -239,7 +295,12 @@ pub(crate) fn subject(kind: IssuerKind, claims: &Map<String, Value>) -> SubjectN
         IssuerKind::GitLab => {
             SubjectName::Uri(format!("https://{}", claim(claims, "ci_config_ref_uri")))
         }
-        IssuerKind::Spiffe => SubjectName::Uri(claim(claims, "sub").into()),
+        IssuerKind::Spiffe | IssuerKind::Uri => SubjectName::Uri(claim(claims, "sub").into()),
+        IssuerKind::Buildkite
+        | IssuerKind::CircleCi
+        | IssuerKind::Codefresh
+        | IssuerKind::Kubernetes
+        | IssuerKind::Chainguard => SubjectName::Uri(platform::subject(kind, claims)),
         IssuerKind::Username => {
             SubjectName::Username(format!("{}!{USERNAME_DOMAIN}", claim(claims, "sub")))
         }
@@ -257,7 +318,14 @@ pub(crate) fn upstream_issuer(kind: IssuerKind, claims: &Map<String, Value>) -> 
 pub(crate) fn extensions(kind: IssuerKind, claims: &Map<String, Value>) -> Vec<(u32, String)> {
     let get = |name: &str| claim(claims, name);
     let mut table = match kind {
-        IssuerKind::Email | IssuerKind::Spiffe | IssuerKind::Username => Vec::new(),
+        IssuerKind::Email | IssuerKind::Spiffe | IssuerKind::Username | IssuerKind::Uri => {
+            Vec::new()
+        }
+        IssuerKind::Buildkite
+        | IssuerKind::CircleCi
+        | IssuerKind::Codefresh
+        | IssuerKind::Kubernetes
+        | IssuerKind::Chainguard => platform::extensions(kind, claims),
         IssuerKind::GitHub => {
             let url = |rest: &str| format!("https://github.com/{rest}");
             let run = format!(

@@ -28,6 +28,7 @@ mod keys;
 mod merkle;
 mod note;
 mod oidc;
+mod platform;
 mod rekor_entry;
 mod rekor_v1;
 mod rekor_v2;

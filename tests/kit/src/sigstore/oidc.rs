@@ -202,21 +202,14 @@ impl Provider {
         Reply::json(200, &document)
     }
 
-    /// `GET /token?kind=github|gitlab|email|spiffe|username[&identity=…][&audience=…][&expires_in=…]`: a token for scripts.
+    /// `GET /token?kind=github|gitlab|email|…[&identity=…][&audience=…][&expires_in=…]`: a token for scripts.
     fn mint(&self, call: &Call) -> Reply {
-        let identity = call.parameter("identity");
-        let identity = match IssuerKind::from_name(call.parameter("kind").unwrap_or("github")) {
-            Some(IssuerKind::Email) => Identity::email(identity.unwrap_or("jane@example.com")),
-            Some(IssuerKind::GitHub) => Identity::github(identity.unwrap_or(DEFAULT_WORKFLOW)),
-            Some(IssuerKind::GitLab) => {
-                Identity::gitlab(identity.unwrap_or("acme/charts//.gitlab-ci.yml@refs/heads/main"))
-            }
-            Some(IssuerKind::Spiffe) => {
-                Identity::spiffe(identity.unwrap_or("spiffe://acme.example/ns/ci/sa/release"))
-            }
-            Some(IssuerKind::Username) => Identity::username(identity.unwrap_or("jane")),
-            None => return Reply::text(400, "kind is github, gitlab, email, spiffe or username"),
+        let name = call.parameter("kind").unwrap_or("github");
+        let Some(kind) = IssuerKind::from_name(name) else {
+            let kinds = IssuerKind::ALL.map(IssuerKind::name).join(", ");
+            return Reply::text(400, format!("kind is one of {kinds}"));
         };
+        let identity = Identity::of_kind(kind, call.parameter("identity"), &self.issuer(kind));
         let expires_in = call.parameter("expires_in").map_or(Ok(600), str::parse);
         let Ok(expires_in) = expires_in else {
             return Reply::text(400, "expires_in is a number of seconds");
