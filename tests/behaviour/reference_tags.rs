@@ -1,6 +1,5 @@
 //! Long lists of tags, and the tags in them that are no versions.
 
-use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::registry::Options;
 use helm_sigstore_kit::sigstore::Options as SigstoreOptions;
 
