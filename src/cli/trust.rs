@@ -14,6 +14,7 @@ use super::{Context, Ended, setup};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::run::TrustReport;
+use crate::sign::ExplicitServices;
 use crate::trust::{self, Asking, Instance, InstanceTrust, Source};
 use crate::verify::TrustRoot;
 
@@ -51,30 +52,39 @@ pub(super) fn root(
     }
 }
 
-/// The same with the services to sign with.
+/// The same with the services to sign with: those of the signing config or the instance, but for those that
+/// are named one by one.
 pub(super) fn root_and_services(
     arguments: &TrustArgs,
     signing_config: Option<&str>,
+    explicit: &ExplicitServices,
     timeout: Duration,
     context: &mut Context<'_, '_>,
 ) -> Result<(sigstore_trust_root::SigningConfig, TrustRoot, TrustReport)> {
-    if arguments.trusted_root.is_some() != signing_config.is_some() {
+    let named_by = arguments.trusted_root.is_some();
+    if signing_config.is_some() && !named_by
+        || named_by && signing_config.is_none() && !explicit.any()
+    {
         return Err(Error::usage("--trusted-root and --signing-config belong together").cause(
             "a signature is verified before it is attached, with the root of its instance",
         ));
     }
-    if arguments.trusted_root.is_none() {
+    if !named_by {
         instance(arguments, context)?.check_signs()?;
     }
-    match (load(arguments, false, false, timeout, context)?, signing_config) {
-        (Trust::Named(source), Some(config)) => {
-            let config = trust::signing_config(&Source::parse(config))?;
-            Ok((config, trust::trusted_root(&source)?, named(&source)))
+    let config = signing_config.map(|named| trust::signing_config(&Source::parse(named)));
+    let config = config.transpose()?;
+    match load(arguments, false, false, timeout, context)? {
+        Trust::Named(source) => {
+            Ok((explicit.over(config)?, trust::trusted_root(&source)?, named(&source)))
         }
-        (Trust::Instance(of), None) => {
-            Ok((of.signing_config()?, of.trust_root()?, report(&of, context)))
+        Trust::Instance(of) => {
+            let config = match of.can_sign() || !explicit.any() {
+                true => Some(of.signing_config()?),
+                false => None,
+            };
+            Ok((explicit.over(config)?, of.trust_root()?, report(&of, context)))
         }
-        _ => Err(Error::usage("--trusted-root and --signing-config belong together")),
     }
 }
 

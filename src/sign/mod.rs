@@ -9,6 +9,7 @@
 mod ambient;
 #[cfg(test)]
 mod end_to_end;
+mod explicit;
 mod fulcio;
 mod identity;
 mod key;
@@ -23,6 +24,7 @@ mod token;
 mod token_file;
 
 pub use ambient::{Platform, Projected};
+pub use explicit::ExplicitServices;
 pub use fulcio::Certificate;
 pub use identity::{Offered, TokenSource};
 pub use key::{MAX_KEY_BYTES, NewKey, PrivateKey};

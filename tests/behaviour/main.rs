@@ -42,6 +42,7 @@ mod sign_file;
 mod sign_objects;
 mod sign_order;
 mod sign_rekor;
+mod sign_services;
 mod sign_skip;
 mod sign_support;
 mod sign_token;
