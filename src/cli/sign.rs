@@ -12,7 +12,9 @@ use super::words::host_of;
 use super::{Context, Ended, Environment, confirm, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Outcome, Report, SignObject, SignRun, SkipIfSigned, TrustReport, VerifyRun};
+use crate::run::{
+    Outcome, Report, SignObject, SignRun, SkipIfSigned, Trust, TrustReport, Trusted, VerifyRun,
+};
 use crate::sign::{
     KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
 };
@@ -116,11 +118,10 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             world: context.world.clone(),
             registry: registry.clone(),
             signature_repository: signatures.clone(),
-            verifier: Arc::clone(&verifier),
+            trust: Trust::known(Trusted { verifier: Arc::clone(&verifier), report: trust.clone() }),
             policy,
             matching: Match::Manifest,
             limits: super::verify::LIMITS,
-            trust: trust.clone(),
             repeated_flags: Vec::new(),
         },
     });

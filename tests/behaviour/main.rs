@@ -51,6 +51,7 @@ mod signature_repository;
 mod story;
 mod tree_listing;
 mod trust_attacks;
+mod trust_beside;
 mod trust_instance;
 mod trust_several_roots;
 mod trust_support;
