@@ -13,6 +13,7 @@ mod print;
 mod services;
 mod setup;
 mod sign;
+mod token;
 mod tree;
 mod trust;
 mod verify;
