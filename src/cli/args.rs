@@ -26,6 +26,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     Completion(CompletionArgs),
     Key(KeyArgs),
+    Push(Box<PushArgs>),
     Sign(Box<SignArgs>),
     Tree(Box<TreeArgs>),
     Trust(Box<TrustCommand>),
@@ -37,6 +38,7 @@ impl Command {
     /// How the command speaks to registries, if it does.
     pub(super) fn registry(&self) -> Option<&RegistryArgs> {
         match self {
+            Self::Push(arguments) => Some(&arguments.registry),
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
             Self::Verify(arguments) => Some(&arguments.registry),
@@ -87,12 +89,58 @@ pub(super) struct GenerateArgs {
     pub force: bool,
 }
 
+/// Push packaged charts as `helm push` does, to the byte, and sign what was pushed.
+#[derive(Debug, Args)]
+pub(super) struct PushArgs {
+    /// Packaged charts, and last the target as for `helm push`; FILE.prov is pushed with its FILE
+    #[arg(value_name = "FILE… oci://TARGET", required = true, num_args = 2.., value_parser = NonEmptyStringValueParser::new())]
+    pub charts: Vec<String>,
+
+    /// Sign what was pushed, by its digest
+    #[arg(long)]
+    pub sign: bool,
+
+    /// Move a tag that holds something else
+    #[arg(long)]
+    pub force: bool,
+
+    /// Write `digest`, `ref` and `digest-ref` to the file that GITHUB_OUTPUT names, of several charts one a line
+    #[arg(long)]
+    pub github_output: bool,
+
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
+    #[arg(long, value_name = "FILE|-", requires = "sign", value_parser = NonEmptyStringValueParser::new())]
+    pub identity_token: Option<String>,
+
+    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
+    #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", requires = "sign", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// Whether a signature by --key is written to the transparency log
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub tlog_upload: bool,
+
+    /// Do not ask before an identity is published in the public log
+    #[arg(long, short)]
+    pub yes: bool,
+
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub services: ServiceArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
 /// Sign charts: one signature covers the manifest, the chart layer and the provenance layer.
 #[derive(Debug, Args)]
 pub(super) struct SignArgs {
     /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts: with --repository in the registry, by
-    /// themselves into FILE.sigstore.json; @LIST names a file with one of them a line
-    #[arg(value_name = "REF|FILE|@LIST", required = true, value_parser = NonEmptyStringValueParser::new())]
+    /// themselves into FILE.sigstore.json; @LIST names a file with one of them a line, and `-` reads what `helm push`
+    /// printed
+    #[arg(value_name = "REF|FILE|@LIST|-", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
     /// Where the FILEs were pushed: the target that was given to `helm push`

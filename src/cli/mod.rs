@@ -10,6 +10,8 @@ mod key;
 mod lists;
 mod parse;
 mod print;
+mod push;
+mod pushed;
 mod services;
 mod setup;
 mod sign;
@@ -249,6 +251,7 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
             Ok(Ended::Text(completion::script(arguments.shell).to_owned()))
         }
         Command::Key(arguments) => key::run(arguments.command, context),
+        Command::Push(arguments) => push::run(*arguments, context),
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             sign::run(*arguments, context)

@@ -30,9 +30,15 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key release.pub --insecure-ignore-tlog",
     ),
     (
+        "push",
+        "PROGRAM push web-1.4.2.tgz oci://ghcr.io/acme/charts --sign
+  $ PROGRAM push dist/*.tgz oci://ghcr.io/acme/charts --sign --github-output",
+    ),
+    (
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
+  $ helm push web-1.4.2.tgz oci://ghcr.io/acme/charts 2>&1 | PROGRAM sign -
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
   $ PROGRAM sign web-1.4.2.tgz --force
   $ PROGRAM sign @charts.txt --skip-if-signed --github 'acme/charts@refs/tags/*'

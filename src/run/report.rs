@@ -21,6 +21,8 @@ pub const SCHEMA: &str = "helm-sigstore.report/v1";
 pub enum Verdict {
     /// No such chart.
     NotFound,
+    /// Pushed, or there already; and not signed, as nobody asked for that.
+    Pushed,
     /// A no.
     Refused,
     /// Signed just now.
@@ -39,7 +41,7 @@ impl Verdict {
     /// The exit code of this verdict (INTERFACE: exit codes).
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Signed | Self::Verified => 0,
+            Self::Pushed | Self::Signed | Self::Verified => 0,
             Self::Usage => Class::Usage.exit_code(),
             Self::Unsigned => Class::Unsigned.exit_code(),
             Self::Undecided => Class::Undecided.exit_code(),
@@ -56,7 +58,7 @@ impl Verdict {
             Self::NotFound => 3,
             Self::Undecided => 2,
             Self::Usage => 1,
-            Self::Signed | Self::Verified => 0,
+            Self::Pushed | Self::Signed | Self::Verified => 0,
         }
     }
 }
@@ -162,6 +164,9 @@ pub struct Outcome {
     /// Whether `sign` found the chart signed and left it alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub already_signed: Option<bool>,
+    /// Whether `push` stored the chart; not where the tag held it already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<bool>,
     /// Whether the signatures that were accepted cover everything that the chart is called by.
     #[serde(skip)]
     pub whole: bool,
@@ -202,6 +207,7 @@ impl Outcome {
             attached: None,
             bundle_file: None,
             already_signed: None,
+            pushed: None,
             whole: false,
             notes: Vec::new(),
             error: None,

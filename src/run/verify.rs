@@ -15,7 +15,7 @@ use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore
 use crate::verify::{Covered, Match, NamedVersion, Policy, Target, VersionCheck};
 
 /// The largest packed chart that is read.
-const MAX_CHART_BYTES: u64 = 100 << 20;
+pub(super) const MAX_CHART_BYTES: u64 = 100 << 20;
 
 /// Where the signatures of one object are.
 #[derive(Clone, Debug)]
@@ -348,11 +348,16 @@ pub(super) fn read_chart(path: &Path) -> Result<Archive> {
         .take(MAX_CHART_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(cannot)?;
+    check_named(path, &bytes)
+}
+
+/// Reads a packaged chart whose bytes, at most one more than may be, came from the file at `path`.
+pub(super) fn check_named(path: &Path, bytes: &[u8]) -> Result<Archive> {
     if bytes.len() as u64 > MAX_CHART_BYTES {
         return Err(Error::refused(Reason::NotAChart, "not a chart")
             .cause(format!("it is larger than {MAX_CHART_BYTES} bytes")));
     }
-    let archive = Archive::read(&bytes)?;
+    let archive = Archive::read(bytes)?;
     if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
         archive.check_file_name(name)?;
     }
