@@ -200,6 +200,9 @@ impl Metadata {
         }
         let mut annotations = BTreeMap::new();
         for (key, value) in fields.map("annotations")? {
+            if !is_key_read_alike(&key) {
+                return Err(format!("annotations: key {key:?} may be something else to Helm"));
+            }
             annotations.insert(key, text(&value)?);
         }
         let maintainers = fields.objects("maintainers", MAINTAINER_KEYS)?.into_iter().map(|one| {
@@ -221,7 +224,11 @@ impl Metadata {
                     enabled: one.switch("enabled")?,
                     import_values: match one.list("import-values")? {
                         values if values.iter().all(is_written_alike) => values,
-                        _ => return Err("import-values hold a number that is not whole".to_owned()),
+                        _ => {
+                            return Err(
+                                "import-values hold what Helm may read in another way".into()
+                            );
+                        }
                     },
                     alias: one.text("alias")?,
                 })
@@ -395,6 +402,14 @@ fn is_read_alike(text: &str) -> bool {
     !number && !octal && !is_number_of_yaml_1_1(text)
 }
 
+/// The same of a key, which may be a switch, a number or nothing to Helm, and is text here.
+fn is_key_read_alike(key: &str) -> bool {
+    let word = |word: &&str| word.eq_ignore_ascii_case(key);
+    let words = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ""];
+    let number = key.parse::<f64>().is_ok() && key.parse::<i64>().is_err();
+    !words.iter().any(|one| word(&one)) && !number && is_read_alike(key)
+}
+
 /// Whether Go's JSON and ours write the value alike.
 fn is_written_alike(value: &Value) -> bool {
     match value {
@@ -403,7 +418,9 @@ fn is_written_alike(value: &Value) -> bool {
                 || number.as_i64().is_some_and(|n| n.unsigned_abs() <= MAX_WHOLE)
         }
         Value::Array(values) => values.iter().all(is_written_alike),
-        Value::Object(map) => map.values().all(is_written_alike),
+        Value::Object(map) => {
+            map.iter().all(|(key, value)| is_key_read_alike(key) && is_written_alike(value))
+        }
         Value::Null | Value::Bool(_) => true,
         Value::String(text) => is_read_alike(text),
     }
@@ -470,6 +487,11 @@ mod tests {
         }
         for text in ["yes", "", "1.2.3", "v1", "on call", "_1", "2020-01-01", "0"] {
             assert!(is_read_alike(text), "{text}");
+        }
+        for (key, alike) in
+            [("n", false), ("On", false), ("1.0", false), ("7", true), ("a.b/c", true)]
+        {
+            assert_eq!(is_key_read_alike(key), alike, "{key}");
         }
         assert_eq!(text(&serde_json::json!(1.16)).unwrap(), "1.16");
         assert!(text(&serde_json::json!(1.5e9)).is_err());

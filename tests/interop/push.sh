@@ -49,7 +49,7 @@ dependencies:
   condition: full.enabled
   enabled: true
   tags: [a, b]
-  import-values: [data, {child: c, parent: p, n: 3}]
+  import-values: [data, {child: c, parent: p, third: 3}]
   alias: other
 YAML
     cat >"$PUSHED/old/Chart.yaml" <<'YAML'
