@@ -220,6 +220,16 @@ pub(super) struct VerifyArgs {
     #[arg(long = "match", value_enum, value_name = "WHAT", default_value_t = MatchArg::Manifest)]
     pub matching: MatchArg,
 
+    /// Whether Helm's provenance file is looked at: not at all, where there is one, or always (it must be there, and its
+    /// PGP signature must hold)
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ProvArg::IfPresent)]
+    pub prov: ProvArg,
+
+    /// Keyring whose keys may have signed the provenance file (binary, armored or GnuPG's pubring.kbx): then its PGP
+    /// signature decides too; default: KEYRING. A keyring in GNUPGHOME or ~/.gnupg is used to report
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub keyring: Option<String>,
+
     /// Open no socket but to the registries that are named; with a FILE none at all
     #[arg(long)]
     pub offline: bool,
@@ -270,6 +280,14 @@ pub(super) struct TreeArgs {
 pub(super) enum MatchArg {
     ChartLayer,
     Manifest,
+}
+
+/// When provenance is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProvArg {
+    IfPresent,
+    Ignore,
+    Require,
 }
 
 /// Print the version, and with -o json the file that runs.

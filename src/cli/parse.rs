@@ -65,6 +65,7 @@ const EXAMPLES: &[(&str, &str)] = &[
       --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub
+  $ PROGRAM verify web-1.4.2.tgz --github 'acme/charts@refs/tags/*' --prov require --keyring acme.gpg
   $ PROGRAM verify oci://ghcr.io/others/charts/web:1.4.2 --key cosign.pub \\
       --signature-repository oci://ghcr.io/acme/signatures",
     ),
@@ -89,9 +90,11 @@ const REPEATED: &[&str] = &[
     "insecure_skip_tls_verify",
     "instance",
     "key_file",
+    "keyring",
     "matching",
     "offline",
     "plain_http",
+    "prov",
     "repository",
     "signature_repository",
     "sigstore_ca_file",

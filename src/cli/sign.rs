@@ -11,7 +11,8 @@ use super::{Context, Ended, confirm, key, lists, setup, token, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Outcome, Report, SignObject, SignRun, SkipIfSigned, Trust, TrustReport, Trusted, VerifyRun,
+    Outcome, ProvCheck, Report, SignObject, SignRun, SkipIfSigned, Trust, TrustReport, Trusted,
+    VerifyRun,
 };
 use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
 use crate::verify::{Match, Policy, TrustRoot, Verifier};
@@ -145,6 +146,7 @@ pub(super) fn prepare(
             trust: Trust::known(Trusted { verifier: Arc::clone(&verifier), report: trust.clone() }),
             policy,
             matching: Match::Manifest,
+            prov: ProvCheck::ignored(),
             limits: super::verify::LIMITS,
             repeated_flags: Vec::new(),
         },

@@ -131,6 +131,17 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
         if let Some(pinned) = &outcome.digest_ref {
             let _ = writeln!(text, "Pinned: {}", escape(pinned));
         }
+        if let Some(provenance) = &outcome.provenance {
+            let words = match &provenance.message {
+                None => "PGP signature verified".to_owned(),
+                Some(message) => format!("not verified ({message})"),
+            };
+            let _ = writeln!(text, "Provenance: {}", escape(&words));
+            // Helm's own words.
+            for (label, value) in provenance.lines() {
+                let _ = writeln!(text, "{label}: {}", escape(&value));
+            }
+        }
     } else {
         for attached in outcome.attached.iter().flatten() {
             line("Attached", &format!("{} ({})", attached.digest, attached.place.words()));

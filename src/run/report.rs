@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::provenance::ProvenanceReport;
 use crate::chart::Digest;
 use crate::error::{Class, Error};
 use crate::verify::{
@@ -154,8 +155,10 @@ pub struct Outcome {
     pub weakened: Vec<String>,
     /// Where signatures were looked for, and what each place answered.
     pub looked_in: Vec<LookedIn>,
-    /// What was found of the provenance file; nothing is read of it yet.
+    /// What the signature says of the provenance layer.
     pub prov: Option<String>,
+    /// What was found of its PGP signature, where that was looked at.
+    pub provenance: Option<ProvenanceReport>,
     /// What `sign` attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attached: Option<Vec<Attached>>,
@@ -204,6 +207,7 @@ impl Outcome {
             weakened: Vec::new(),
             looked_in: Vec::new(),
             prov: None,
+            provenance: None,
             attached: None,
             bundle_file: None,
             already_signed: None,

@@ -31,6 +31,8 @@ mod key_generate;
 mod key_sign;
 mod key_support;
 mod key_verify;
+mod prov_support;
+mod prov_verify;
 mod push;
 mod reference_table;
 mod reference_tags;
