@@ -61,7 +61,7 @@ fn the_whole_of_chart_yaml_goes_into_config_and_annotations_as_helm_writes_it() 
         description: >-\n  two\n  lines\nsources: [https://a.example, https://b.example]\n\
         keywords:\n- one\n- 2\n- no\n\
         annotations:\n  org.opencontainers.image.title: mine\n  org.opencontainers.image.url: u\n  \
-        multi: |\n    - a\n    - b\n  n: 7\n  none:\n\
+        multi: |\n    - a\n    - b\n  num: 7\n  none:\n\
         maintainers:\n- name: Zoë\n  email: z@x\n- name: Bo\n  url: https://bo\n- email: e@x\n\
         dependencies:\n- name: db\n  version: ^1\n  repository: oci://r/x\n  condition: db.enabled\n  \
         tags: [back]\n  import-values:\n  - data\n  - parent: p\n    child: c\n  alias: d\n";
@@ -78,7 +78,7 @@ fn the_whole_of_chart_yaml_goes_into_config_and_annotations_as_helm_writes_it() 
          \"description\":\"two lines\",\"keywords\":[\"one\",\"2\",\"false\"],\
          \"maintainers\":[{\"name\":\"Zoë\",\"email\":\"z@x\"},{\"name\":\"Bo\",\"url\":\"https://bo\"},{\"email\":\"e@x\"}],\
          \"apiVersion\":\"v2\",\"appVersion\":\"1.1\",\"deprecated\":true,\
-         \"annotations\":{\"multi\":\"- a\\n- b\\n\",\"n\":\"7\",\"none\":\"\",\
+         \"annotations\":{\"multi\":\"- a\\n- b\\n\",\"none\":\"\",\"num\":\"7\",\
          \"org.opencontainers.image.title\":\"mine\",\"org.opencontainers.image.url\":\"u\"},\
          \"kubeVersion\":\"\\u003e=1.22.0-0\",\
          \"dependencies\":[{\"name\":\"db\",\"version\":\"^1\",\"repository\":\"oci://r/x\",\
