@@ -7,6 +7,8 @@
 mod auth;
 mod challenge;
 mod client;
+mod credential_files;
+mod credential_helper;
 mod credentials;
 mod manifest;
 mod pages;
