@@ -14,6 +14,7 @@ mod chart_index;
 mod cli_arguments;
 mod cli_completion;
 mod cli_devel;
+mod cli_helm;
 mod cli_json;
 mod cli_question;
 mod cli_several;
