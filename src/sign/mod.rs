@@ -9,7 +9,9 @@
 mod ambient;
 #[cfg(test)]
 mod end_to_end;
+mod explicit;
 mod fulcio;
+mod google;
 mod identity;
 mod key;
 mod rekor;
@@ -23,7 +25,9 @@ mod token;
 mod token_file;
 
 pub use ambient::{Platform, Projected};
+pub use explicit::ExplicitServices;
 pub use fulcio::Certificate;
+pub use google::Google;
 pub use identity::{Offered, TokenSource};
 pub use key::{MAX_KEY_BYTES, NewKey, PrivateKey};
 pub use services::{KeyServices, Log, RekorVersion, Services};
