@@ -4,6 +4,9 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::private_trust;
 use crate::chart::Digest;
 use crate::error::Result;
@@ -38,6 +41,24 @@ pub enum Trusted {
     Key(String),
 }
 
+/// A Sigstore of one's own.
+#[derive(Clone, Debug)]
+pub struct PrivateTrust {
+    /// The trusted root (`trusted_root.json`).
+    pub trusted_root: String,
+    /// Where it comes from by TUF, if it does.
+    pub tuf: Option<Tuf>,
+}
+
+/// A TUF repository and the root to start from.
+#[derive(Clone, Debug)]
+pub struct Tuf {
+    /// The base URL.
+    pub mirror: String,
+    /// The root, byte for byte.
+    pub root: Vec<u8>,
+}
+
 /// What the configuration is for.
 #[derive(Clone, Debug)]
 pub struct Export<'a> {
@@ -49,8 +70,8 @@ pub struct Export<'a> {
     pub digest: Digest,
     /// Whom to trust.
     pub trusted: &'a Trusted,
-    /// The trusted root (`trusted_root.json`) where it is not that of the public-good instance.
-    pub trusted_root: Option<&'a str>,
+    /// What it relies on, where it is not the public-good instance.
+    pub private: Option<&'a PrivateTrust>,
     /// Whether the registry speaks plain http.
     pub plain_http: bool,
     /// Whether the chart has a signature in cosign's older format, the only one that policy-controller
@@ -186,7 +207,7 @@ fn flux(what: &Export<'_>) -> String {
             }
         }
     }
-    if let Some(root) = what.trusted_root {
+    if let Some(PrivateTrust { trusted_root: root, .. }) = what.private {
         let _ = write!(verify, "    trustedRootSecretRef:\n      name: {name}-trusted-root\n");
         secret(&format!("{name}-trusted-root"), "trusted_root.json", root);
     }
@@ -228,8 +249,22 @@ fn kyverno(what: &Export<'_>) -> String {
             }
         }
     }
-    if let Some(root) = what.trusted_root {
-        let _ = write!(cosign, "        trustedRoot:\n          value: {}\n", quoted(root));
+    let mut note = "";
+    if let Some(PrivateTrust { trusted_root, tuf }) = what.private {
+        let _ = write!(cosign, "        trustedRoot:\n          value: {}\n", quoted(trusted_root));
+        match tuf {
+            Some(Tuf { mirror, root }) => {
+                let _ = write!(
+                    cosign,
+                    "        tuf:\n          mirror: {}\n          root:\n            data: {}\n",
+                    quoted(mirror),
+                    STANDARD.encode(root)
+                );
+            }
+            None => {
+                note = "# Kyverno asks a TUF mirror whatever the trusted root says; without `tuf` that is the public one.\n";
+            }
+        }
     }
     let credentials = match what.plain_http {
         true => "  credentials:\n    allowInsecureRegistry: true\n",
@@ -238,7 +273,7 @@ fn kyverno(what: &Export<'_>) -> String {
     // Only Flux's sources of this very repository: what they name is compared before it is looked up.
     format!(
         "# Kyverno checks each of Flux's OCIRepository objects that takes its chart from here.\n\
-         {}\
+         {note}{}\
          apiVersion: policies.kyverno.io/v1\n\
          kind: ImageValidatingPolicy\n\
          metadata:\n  name: verify-{name}\n\
@@ -267,10 +302,10 @@ fn kyverno(what: &Export<'_>) -> String {
 
 fn policy_controller(what: &Export<'_>) -> Result<String> {
     let name = what.name();
-    let trust = match what.trusted_root {
-        Some(root) => Some(private_trust::trust_root(&format!("{name}-trust"), root)?),
-        None => None,
-    };
+    let trust = what
+        .private
+        .map(|trust| private_trust::trust_root(&format!("{name}-trust"), trust, what.legacy));
+    let trust = trust.transpose()?;
     let reference = match trust {
         Some(_) => format!("        trustRootRef: {name}-trust\n"),
         None => String::new(),
@@ -286,7 +321,7 @@ fn policy_controller(what: &Export<'_>) -> Result<String> {
         }
         Trusted::Identities(identities) => {
             authorities.push_str("    - name: keyless\n      keyless:\n");
-            if what.trusted_root.is_none() {
+            if what.private.is_none() {
                 authorities.push_str("        url: https://fulcio.sigstore.dev\n");
             }
             authorities.push_str(&reference);
@@ -301,7 +336,7 @@ fn policy_controller(what: &Export<'_>) -> Result<String> {
             }
         }
     }
-    let log = match (what.trusted_root, what.trusted) {
+    let log = match (what.private, what.trusted) {
         (None, _) => "      ctlog:\n        url: https://rekor.sigstore.dev\n".to_owned(),
         (Some(_), _) => format!("      ctlog:\n        trustRootRef: {name}-trust\n"),
     };
@@ -341,7 +376,7 @@ fn github_actions(what: &Export<'_>) -> String {
     let mut environment = format!("          CHART: {}\n", expression_free(&reference));
     let mut script = String::new();
     let mut flags = String::new();
-    if let Some(root) = what.trusted_root {
+    if let Some(PrivateTrust { trusted_root: root, .. }) = what.private {
         let _ = writeln!(environment, "          TRUSTED_ROOT: {}", expression_free(root));
         script.push_str(
             "          printf '%s' \"$TRUSTED_ROOT\" > \"$RUNNER_TEMP/trusted_root.json\"\n",
@@ -421,7 +456,7 @@ mod tests {
             tag: Some("1.4.2"),
             digest: Digest::of(b"manifest"),
             trusted,
-            trusted_root: None,
+            private: None,
             plain_http: false,
             legacy: false,
         }

@@ -5,4 +5,4 @@
 mod export;
 mod private_trust;
 
-pub use export::{Consumer, Export, Trusted, export};
+pub use export::{Consumer, Export, PrivateTrust, Trusted, Tuf, export};

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::export::{PrivateTrust, Tuf};
 use crate::error::{Error, Result};
 
 /// What is needed of a `trusted_root.json`.
@@ -66,12 +67,27 @@ struct Key {
 ///
 /// # Errors
 /// Usage: no trusted root, or none that policy-controller can hold.
-pub(super) fn trust_root(name: &str, json: &str) -> Result<String> {
+pub(super) fn trust_root(name: &str, trust: &PrivateTrust, legacy: bool) -> Result<String> {
     let unusable = |cause: String| {
         Error::usage("the trusted root cannot be given to policy-controller").cause(cause)
     };
+    let header = format!(
+        "apiVersion: policy.sigstore.dev/v1alpha1\nkind: TrustRoot\nmetadata:\n  name: {name}\nspec:\n"
+    );
+    if let Some(Tuf { mirror, root }) = &trust.tuf {
+        let root = STANDARD.encode(root);
+        return Ok(format!(
+            "{header}  remote:\n    mirror: {}\n    root: {root}\n---\n",
+            quoted(mirror)
+        ));
+    }
+    if !legacy {
+        // It takes the hexadecimal text of a log's id for the id, which entries of bundles never have.
+        return Err(unusable("it verifies bundles only with a root from TUF".to_owned())
+            .hint("helm sigstore trust init NAME --mirror URL --root FILE, then --instance NAME"));
+    }
     let root: TrustedRoot =
-        serde_json::from_str(json).map_err(|error| unusable(error.to_string()))?;
+        serde_json::from_str(&trust.trusted_root).map_err(|error| unusable(error.to_string()))?;
     // It reads ECDSA keys only, and a root with another is refused whole.
     let readable = |log: &&Log| !log.public_key.key_details.contains("ED25519");
     let tlogs: Vec<_> = root.tlogs.iter().filter(readable).collect();
@@ -81,9 +97,7 @@ pub(super) fn trust_root(name: &str, json: &str) -> Result<String> {
             "it knows no log with Ed25519 keys, and there is no other (Rekor v2)".to_owned(),
         ));
     }
-    let mut text = format!(
-        "apiVersion: policy.sigstore.dev/v1alpha1\nkind: TrustRoot\nmetadata:\n  name: {name}\nspec:\n  sigstoreKeys:\n"
-    );
+    let mut text = format!("{header}  sigstoreKeys:\n");
     authorities(&mut text, "certificateAuthorities", &root.certificate_authorities)
         .map_err(unusable)?;
     logs(&mut text, "tLogs", &tlogs).map_err(unusable)?;
