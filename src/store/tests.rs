@@ -90,11 +90,26 @@ async fn a_writer_that_never_looks_back_takes_nothing_away_for_good() {
     let kit = Kit::start(Options::fallback());
     put(&kit, &[]);
     let (store, foreign) = (kit.store(), serde_json::to_value(entry(&kit, "foreign")).unwrap());
+    let ours = json!(entry(&kit, "ours").digest.to_string());
     let stranger = std::thread::spawn(move || {
         // Reads, dawdles, writes what it read and one entry more, and is content.
-        for _ in 0..8 {
-            let mut read = store.fallback_referrers(PATH, &subject().to_string());
+        for round in 0..8 {
+            let mut read = match round {
+                // The first time it has read before ours was there, and writes when it is.
+                0 => Vec::new(),
+                _ => store.fallback_referrers(PATH, &subject().to_string()),
+            };
             std::thread::sleep(Duration::from_millis(300));
+            let stands = || {
+                let listed = store.fallback_referrers(PATH, &subject().to_string());
+                listed.iter().any(|entry| entry["digest"] == ours)
+            };
+            for _ in 0..400 {
+                if round > 0 || stands() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
             read.retain(|known| *known != foreign);
             read.push(foreign.clone());
             let index = helm_sigstore_kit::registry::index(&read);

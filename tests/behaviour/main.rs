@@ -32,6 +32,7 @@ mod key_generate;
 mod key_sign;
 mod key_support;
 mod key_verify;
+mod policy_export;
 mod reference_table;
 mod reference_tags;
 mod registry_auth;
