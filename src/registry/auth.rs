@@ -337,7 +337,7 @@ fn secret_header(text: &str) -> Result<HeaderValue> {
 
 /// The challenges of an answer.
 pub(super) fn challenges(response: &Response) -> Vec<Challenge> {
-    challenge::parse(&response.headers)
+    challenge::challenges(&response.headers)
 }
 
 #[cfg(test)]
