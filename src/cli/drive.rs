@@ -90,7 +90,7 @@ fn drive_in_time<T>(
                 .map_err(|error| Error::undecided(Reason::Unreachable, error.to_string()))?,
         ),
     };
-    let world = context.world.clone();
+    let (world, journal) = (context.world.clone(), context.journal.clone());
     let printer = &mut *context.printer;
     Ok(runtime.block_on(async move {
         let mut work = std::pin::pin!(work);
@@ -99,7 +99,11 @@ fn drive_in_time<T>(
         let ended = loop {
             tokio::select! {
                 biased;
-                ended = &mut work => break Some(ended),
+                ended = poll_fn(|task| {
+                    let polled = work.as_mut().poll(task);
+                    journal.take_lines().iter().for_each(|line| printer.debug(line));
+                    polled
+                }) => break Some(ended),
                 () = tokio::time::sleep_until(deadline) => break None,
                 () = tokio::time::sleep_until(next), if progress => {
                     printer.progress(&world.step());
@@ -242,6 +246,7 @@ mod tests {
     use super::super::print::Printer;
     use super::super::{Environment, Subject};
     use super::*;
+    use crate::net::Journal;
     use crate::run::{Tool, Verdict};
 
     fn run<R>(test: impl FnOnce(&mut Context<'_, '_>) -> R) -> R {
@@ -251,6 +256,7 @@ mod tests {
             environment: &Environment::default(),
             given: Given::default(),
             registry_config: None,
+            journal: Journal::default(),
             tool: Tool { name: "x", version: "0", executable: String::new() },
             stdin: &mut stdin,
             interactive: false,

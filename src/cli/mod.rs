@@ -30,6 +30,7 @@ pub use completion::completion_yaml;
 pub use environment::Environment;
 
 use crate::error::{Class, Error, Reason, Result};
+use crate::net::Journal;
 use crate::run::{Outcome, Report, Tool, World};
 use args::{Command, PolicyAction};
 use drive::Driver;
@@ -78,6 +79,8 @@ struct Context<'a, 'p> {
     /// The flags that stood in the arguments.
     given: Given,
     registry_config: Option<String>,
+    /// What goes over the network.
+    journal: Journal,
     tool: Tool,
     stdin: &'a mut dyn Read,
     interactive: bool,
@@ -119,16 +122,20 @@ pub fn run(process: Process<'_>) -> u8 {
     let mut printer = Printer::new(stdout, stderr, color_stdout, color_stderr);
     let tool = Tool { name: "helm-sigstore", version: env!("CARGO_PKG_VERSION"), executable };
     let world = World::new(clock);
+    // What Helm was told about itself is meant for its plugins too.
+    let debug = forwarded.debug || environment.is_true("HELM_DEBUG");
+    let journal = Journal::new(debug && completed.is_none());
     let mut context = Context {
         environment: &environment,
         given: Given::default(),
         registry_config: forwarded.registry_config.clone(),
+        journal: journal.clone(),
         tool: tool.clone(),
         stdin,
         interactive: process.stdin_is_terminal && process.stderr_is_terminal,
         wide: process.stdout_is_terminal,
         world: world.clone(),
-        driver: Driver::new(process.stderr_is_terminal && !dumb && !json),
+        driver: Driver::new(process.stderr_is_terminal && !dumb && !json && !debug),
         printer: &mut printer,
         subject: Subject {
             inputs: Vec::new(),
@@ -153,7 +160,7 @@ pub fn run(process: Process<'_>) -> u8 {
         });
     let subject = std::mem::take(&mut context.subject);
     let program = parse::program(&environment);
-    for warning in world.take_warnings() {
+    for warning in world.take_warnings().into_iter().chain(journal.take_warnings()) {
         // Helm would take it for a candidate.
         if completed.is_none() {
             printer.warning(&warning);

@@ -32,13 +32,14 @@ enum Trust {
 }
 
 /// The client for Sigstore's services and mirrors.
-pub(super) fn client(arguments: &TrustArgs) -> Result<net::Client> {
-    service_client(arguments.sigstore_ca_file.as_deref())
+pub(super) fn client(arguments: &TrustArgs, context: &Context<'_, '_>) -> Result<net::Client> {
+    service_client(arguments.sigstore_ca_file.as_deref(), context)
 }
 
-fn service_client(ca_file: Option<&str>) -> Result<net::Client> {
+fn service_client(ca_file: Option<&str>, context: &Context<'_, '_>) -> Result<net::Client> {
     let extra_ca_pem = ca_file.map(setup::read_pem).transpose()?;
-    net::Client::new(net::Options { extra_ca_pem, ..net::Options::default() })
+    let journal = context.journal.clone();
+    net::Client::new(net::Options { extra_ca_pem, journal, ..net::Options::default() })
 }
 
 /// What to verify with. A file is read at once; an instance is asked when the first object is, beside it.
@@ -125,7 +126,7 @@ fn asking(
     context: &Context<'_, '_>,
 ) -> Result<Asking> {
     Ok(Asking {
-        client: client(arguments)?,
+        client: client(arguments, context)?,
         home: context.environment.cache_home(),
         offline,
         max_age: arguments.max_trust_age,
@@ -190,7 +191,7 @@ fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ende
             .hint("--force"));
     }
     let asking = Asking {
-        client: service_client(arguments.sigstore_ca_file.as_deref())?,
+        client: service_client(arguments.sigstore_ca_file.as_deref(), context)?,
         home: context.environment.cache_home(),
         offline: false,
         max_age: None,
