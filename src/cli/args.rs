@@ -4,6 +4,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::identities::IdentityArgs;
+use super::sign_in::OidcArgs;
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
 #[derive(Debug, Parser)]
@@ -106,7 +107,7 @@ pub(super) struct SignArgs {
     #[arg(long)]
     pub skip_if_signed: bool,
 
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload, then a person signs in
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
 
@@ -130,6 +131,8 @@ pub(super) struct SignArgs {
     #[arg(long, short)]
     pub yes: bool,
 
+    #[command(flatten)]
+    pub oidc: OidcArgs,
     #[command(flatten)]
     pub identity: IdentityArgs,
     #[command(flatten)]

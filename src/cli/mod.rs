@@ -12,6 +12,7 @@ mod parse;
 mod print;
 mod setup;
 mod sign;
+mod sign_in;
 mod token;
 mod tree;
 mod trust;

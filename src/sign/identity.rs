@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::ambient::{self, Platform, Projected};
 use super::google::Google;
 use super::service::{self, Call, Service};
+use super::sign_in::SignIn;
 use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
 use super::token_file::{read, text};
 use crate::error::Result;
@@ -51,6 +52,8 @@ pub struct Offered {
     pub projected: Vec<Projected>,
     /// Google Cloud, where something says that this is a workload of it.
     pub google: Option<Google>,
+    /// A person who can be asked to sign in, or why the place to do so cannot be used.
+    pub person: Option<Result<SignIn>>,
     /// Whom the token has to be meant for, if not [`AUDIENCE`].
     pub audience: Option<String>,
 }
@@ -74,6 +77,8 @@ pub enum TokenSource {
     Projected(Projected),
     /// The metadata server of Google Cloud.
     Google(Google),
+    /// A person who signs in.
+    SignIn(Box<SignIn>),
     /// The token itself, in the arguments, where others can see it.
     Literal(Zeroizing<String>),
     /// Standard input.
@@ -110,7 +115,8 @@ impl TokenSource {
             }
             _ => {
                 let audience = offered.audience.as_deref().unwrap_or(AUDIENCE);
-                Self::of_platform(offered.platform, &offered.projected, offered.google, audience)
+                let Offered { platform, projected, google, person, .. } = offered;
+                Self::of_platform(platform, &projected, google, person, audience)
             }
         }
     }
@@ -119,6 +125,7 @@ impl TokenSource {
         platform: Option<(Platform, Option<PathBuf>)>,
         projected: &[Projected],
         google: Option<Google>,
+        person: Option<Result<SignIn>>,
         audience: &str,
     ) -> Result<Self> {
         match platform {
@@ -128,11 +135,12 @@ impl TokenSource {
                 platform.name()
             ))
             .cause(format!("{} is not in PATH", platform.program()))),
-            None => match (ambient::projected(projected, audience), google) {
-                (Ok(file), _) => Ok(Self::Projected(file)),
-                (Err(_), Some(google)) => Ok(Self::Google(google)),
-                (Err(error), None) if !projected.is_empty() => Err(error),
-                (Err(_), None) => Err(bad("no identity token was given")
+            None => match (ambient::projected(projected, audience), google, person) {
+                (Ok(file), ..) => Ok(Self::Projected(file)),
+                (Err(_), Some(google), _) => Ok(Self::Google(google)),
+                (Err(_), None, Some(person)) => Ok(Self::SignIn(Box::new(person?))),
+                (Err(error), None, None) if !projected.is_empty() => Err(error),
+                (Err(_), None, None) => Err(bad("no identity token was given")
                     .cause(
                         "looked at --identity-token, SIGSTORE_ID_TOKEN, GitHub Actions, GitLab CI, Buildkite, CircleCI, projected files and Google Cloud",
                     )
@@ -172,6 +180,7 @@ impl TokenSource {
             Self::Command(platform, _) => platform.name().to_owned(),
             Self::File(path) => path.display().to_string(),
             Self::Google(google) => google.label(),
+            Self::SignIn(person) => person.label(),
             Self::Projected(file) => format!("{} ({})", file.path.display(), file.by),
             Self::GitHubActions { .. } => "GitHub Actions".to_owned(),
             Self::Literal(_) => "--identity-token".to_owned(),
@@ -184,6 +193,11 @@ impl TokenSource {
         matches!(self, Self::Literal(_))
     }
 
+    /// Whether a person is asked, who takes time.
+    pub fn asks_a_person(&self) -> bool {
+        matches!(self, Self::SignIn(_))
+    }
+
     /// Whether asking again may give a younger token.
     pub(super) fn renews(&self) -> bool {
         match self {
@@ -191,6 +205,7 @@ impl TokenSource {
             | Self::File(_)
             | Self::GitHubActions { .. }
             | Self::Google(_)
+            | Self::SignIn(_)
             | Self::Projected(_) => true,
             Self::Environment(_) | Self::Literal(_) | Self::Stdin(_) => false,
         }
@@ -211,6 +226,7 @@ impl TokenSource {
                 read(path).and_then(|text| Token::parse(&text))
             }
             Self::Google(google) => google.ask(net, audience).await,
+            Self::SignIn(person) => person.ask(net).await,
             Self::GitHubActions { url, request_token } => {
                 ask_github(net, url, request_token, audience).await
             }

@@ -16,6 +16,7 @@ mod key;
 mod rekor;
 mod service;
 mod services;
+mod sign_in;
 mod signer;
 #[cfg(test)]
 mod testing;
@@ -29,5 +30,6 @@ pub use google::Google;
 pub use identity::{Offered, TokenSource};
 pub use key::{MAX_KEY_BYTES, NewKey, PrivateKey};
 pub use services::{KeyServices, Log, RekorVersion, Services};
+pub use sign_in::{CLIENT_ID, Opener, Redirect, SIGN_IN_TIME, SignIn, Way};
 pub use signer::{Content, KeyCheck, OwnBundleCheck, Signed, Signer};
 pub use token::{AUDIENCE, ExpectedIdentity, ExpectedName, Token};

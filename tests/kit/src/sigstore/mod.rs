@@ -33,6 +33,7 @@ mod platform;
 mod rekor_entry;
 mod rekor_v1;
 mod rekor_v2;
+mod sign_in;
 mod trust;
 mod tsa;
 
