@@ -9,7 +9,9 @@ use super::words::host_of;
 use super::{Context, Ended, confirm, key, lists, setup, token, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Outcome, Report, SignObject, SignRun, SkipIfSigned, TrustReport, VerifyRun};
+use crate::run::{
+    Outcome, Report, SignObject, SignRun, SkipIfSigned, Trust, TrustReport, Trusted, VerifyRun,
+};
 use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
 use crate::verify::{Match, Policy, TrustRoot, Verifier};
 
@@ -52,9 +54,15 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     };
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let client = trust::client(&arguments.trust)?;
-    let config = arguments.signing_config.as_deref();
+    let services = &arguments.services;
+    let explicit = services.explicit(key.is_some(), arguments.tlog_upload, context)?;
+    let config = services.signing_config.as_deref();
+    let version = services.rekor_version;
     // A key that logs nothing needs no Sigstore, unless one is named for its timestamps.
-    let alone = !arguments.tlog_upload && config.is_none() && !arguments.trust.is_named();
+    let alone = !arguments.tlog_upload
+        && config.is_none()
+        && !explicit.any()
+        && !arguments.trust.is_named();
     let (signer, verifier, trust) = match key {
         Some(key) if alone => {
             let services = KeyServices::default();
@@ -64,8 +72,8 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         }
         Some(key) => {
             let (config, root, trust) =
-                trust::root_and_services(&arguments.trust, config, timeout, context)?;
-            let (version, logged) = (arguments.rekor_version, arguments.tlog_upload);
+                trust::root_and_services(&arguments.trust, config, &explicit, timeout, context)?;
+            let logged = arguments.tlog_upload;
             let services = KeyServices::select(&config, version, logged, context.world.now())?;
             if logged {
                 check_log(&root, &trust)?;
@@ -75,9 +83,9 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         }
         None => {
             let (config, root, trust) =
-                trust::root_and_services(&arguments.trust, config, timeout, context)?;
+                trust::root_and_services(&arguments.trust, config, &explicit, timeout, context)?;
             let now = context.world.now();
-            let services = Services::select(&config, arguments.rekor_version, now)?;
+            let services = Services::select(&config, version, now)?;
             check_log(&root, &trust)?;
             let issuer = Services::issuer(&config, now);
             let source = token::source(&arguments, issuer, context)?;
@@ -101,11 +109,10 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             world: context.world.clone(),
             registry: registry.clone(),
             signature_repository: signatures.clone(),
-            verifier: Arc::clone(&verifier),
+            trust: Trust::known(Trusted { verifier: Arc::clone(&verifier), report: trust.clone() }),
             policy,
             matching: Match::Manifest,
             limits: super::verify::LIMITS,
-            trust: trust.clone(),
             repeated_flags: Vec::new(),
         },
     });
