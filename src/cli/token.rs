@@ -11,7 +11,9 @@ use super::drive::drive;
 use super::{Context, Environment, setup, sign_in};
 use crate::error::Result;
 use crate::net;
-use crate::sign::{Google, Offered, Platform, Projected, SIGN_IN_TIME, Token, TokenSource};
+use crate::sign::{
+    Google, Offered, Platform, Projected, SIGN_IN_TIME, Token, TokenSource, WorkloadApi,
+};
 
 /// Where Kubernetes workloads project a token for cosign, by convention.
 const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
@@ -39,7 +41,7 @@ pub(super) fn source(
     let audience = Some(oidc.audience().to_owned());
     let given = Offered { argument, stdin, person, audience, ..Offered::default() };
     let ambient = !oidc.oidc_disable_ambient_providers && !oidc.device;
-    let offered = if ambient { with_ambient(given, context.environment)? } else { given };
+    let offered = if ambient { with_ambient(given, context.environment) } else { given };
     let source = TokenSource::choose(offered)?;
     if source.is_literal() && context.given.has("identity_token") {
         context.printer.warning(
@@ -69,9 +71,9 @@ pub(super) fn resolve(
 }
 
 /// What the environment and the machine offer beside what was given.
-fn with_ambient(given: Offered, environment: &Environment) -> Result<Offered> {
+fn with_ambient(given: Offered, environment: &Environment) -> Offered {
     let secret = |name: &str| environment.value(name).map(|text| Zeroizing::new(text.to_owned()));
-    Ok(Offered {
+    Offered {
         environment: secret("SIGSTORE_ID_TOKEN"),
         in_github_actions: environment.is_true("GITHUB_ACTIONS"),
         request_url: environment.value("ACTIONS_ID_TOKEN_REQUEST_URL").map(str::to_owned),
@@ -79,9 +81,10 @@ fn with_ambient(given: Offered, environment: &Environment) -> Result<Offered> {
         in_gitlab_ci: environment.is_true("GITLAB_CI"),
         platform: platform(environment),
         projected: projected(environment),
-        google: google(environment)?,
+        spiffe: environment.value("SPIFFE_ENDPOINT_SOCKET").map(WorkloadApi::parse),
+        google: google(environment),
         ..given
-    })
+    }
 }
 
 /// The platform whose job this is, and its command, where it lies in `PATH`.
@@ -112,17 +115,17 @@ fn projected(environment: &Environment) -> Vec<Projected> {
 /// Google Cloud, if the machine or the environment says that this is a workload of it: the address of its
 /// metadata server is somebody else's on other networks. cosign decides by the same
 /// file and variable; Google's libraries know `GCE_METADATA_HOST` and `NO_GCE_CHECK`.
-fn google(environment: &Environment) -> Result<Option<Google>> {
+fn google(environment: &Environment) -> Option<Result<Google>> {
     let host = environment.value("GCE_METADATA_HOST");
     let account = environment.value("GOOGLE_SERVICE_ACCOUNT_NAME");
     if host.is_none()
         && account.is_none()
         && (environment.is_true("NO_GCE_CHECK") || !is_a_machine_of_google())
     {
-        return Ok(None);
+        return None;
     }
     let iam = environment.value("CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS");
-    Google::new(host, account, iam).map(Some)
+    Some(Google::new(host, account, iam))
 }
 
 fn is_a_machine_of_google() -> bool {

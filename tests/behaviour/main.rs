@@ -26,6 +26,8 @@ mod identity_forges;
 mod identity_google;
 mod identity_kinds;
 mod identity_lists;
+#[cfg(unix)]
+mod identity_spiffe;
 mod identity_threshold;
 mod key_generate;
 mod key_sign;
