@@ -133,8 +133,9 @@ pub(super) fn found(environment: &Environment, program: &str) -> Option<PathBuf>
     if path.components().count() != 1 {
         return None;
     }
-    std::env::split_paths(environment.value("PATH").unwrap_or_default())
-        .filter(|directory| directory.is_absolute())
+    environment
+        .programs()
+        .into_iter()
         .map(|directory| directory.join(program))
         .find(|path| path.is_file())
 }
