@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use super::export::ConsumerArg;
 use super::identities::IdentityArgs;
 use super::services::ServiceArgs;
+use super::sign_in::OidcArgs;
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
 #[derive(Debug, Parser)]
@@ -158,7 +159,7 @@ pub(super) struct SignArgs {
     #[arg(long)]
     pub skip_if_signed: bool,
 
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload, then a person signs in
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
 
@@ -174,6 +175,8 @@ pub(super) struct SignArgs {
     #[arg(long, short)]
     pub yes: bool,
 
+    #[command(flatten)]
+    pub oidc: OidcArgs,
     #[command(flatten)]
     pub identity: IdentityArgs,
     #[command(flatten)]

@@ -14,6 +14,7 @@ mod print;
 mod services;
 mod setup;
 mod sign;
+mod sign_in;
 mod token;
 mod tree;
 mod trust;

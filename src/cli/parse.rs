@@ -39,6 +39,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --device --oidc-issuer https://issuer.acme.example
   $ PROGRAM sign web-1.4.2.tgz --force
   $ PROGRAM sign @charts.txt --skip-if-signed --github 'acme/charts@refs/tags/*'
   $ PROGRAM sign oci://ghcr.io/others/charts/web:1.4.2 --signature-repository oci://ghcr.io/acme/signatures

@@ -17,7 +17,9 @@ mod key;
 mod rekor;
 mod service;
 mod services;
+mod sign_in;
 mod signer;
+mod spiffe;
 #[cfg(test)]
 mod testing;
 mod timestamp;
@@ -31,5 +33,7 @@ pub use google::Google;
 pub use identity::{Offered, TokenSource};
 pub use key::{MAX_KEY_BYTES, NewKey, PrivateKey};
 pub use services::{KeyServices, Log, RekorVersion, Services};
+pub use sign_in::{CLIENT_ID, Opener, Redirect, SIGN_IN_TIME, SignIn, Way};
 pub use signer::{Content, KeyCheck, OwnBundleCheck, Signed, Signer};
+pub use spiffe::WorkloadApi;
 pub use token::{AUDIENCE, ExpectedIdentity, ExpectedName, Token};

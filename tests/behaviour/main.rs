@@ -27,6 +27,8 @@ mod identity_forges;
 mod identity_google;
 mod identity_kinds;
 mod identity_lists;
+#[cfg(unix)]
+mod identity_spiffe;
 mod identity_threshold;
 mod key_generate;
 mod key_sign;
@@ -46,6 +48,9 @@ mod sign_attach;
 mod sign_chart;
 mod sign_fallback;
 mod sign_file;
+mod sign_in_browser;
+mod sign_in_device;
+mod sign_in_support;
 mod sign_objects;
 mod sign_order;
 mod sign_rekor;
