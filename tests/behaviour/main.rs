@@ -22,6 +22,7 @@ mod cli_snapshots;
 mod cli_streams;
 mod cli_support;
 mod identity_ambient;
+mod identity_extensions;
 mod identity_forges;
 mod identity_google;
 mod identity_kinds;
