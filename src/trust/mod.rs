@@ -347,6 +347,24 @@ pub async fn init(
     Ok((trust, path))
 }
 
+/// Writes a trusted root where the user wants it: a file in one step, anything else that is there as it is.
+///
+/// # Errors
+/// Usage, when it cannot be written.
+pub fn write_file(path: &Path, json: &[u8]) -> Result<()> {
+    let special = std::fs::metadata(path).is_ok_and(|data| !data.is_file());
+    let written = match special {
+        true => std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut out| std::io::Write::write_all(&mut out, json)),
+        false => cache::replace_atomically(path, json),
+    };
+    written.map_err(|error| {
+        Error::usage("cannot write file").on(path.display().to_string()).cause(error.to_string())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,6 +56,7 @@ mod trust_attacks;
 mod trust_beside;
 mod trust_instance;
 mod trust_several_roots;
+mod trust_shown;
 mod trust_support;
 mod trust_without_log;
 mod verify_charts;
