@@ -32,6 +32,8 @@ mod key_generate;
 mod key_sign;
 mod key_support;
 mod key_verify;
+mod reference_table;
+mod reference_tags;
 mod registry_auth;
 mod registry_credentials;
 mod registry_referrers;
