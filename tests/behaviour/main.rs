@@ -59,6 +59,7 @@ mod tree_listing;
 mod trust_attacks;
 mod trust_beside;
 mod trust_instance;
+mod trust_processes;
 mod trust_several_roots;
 mod trust_shown;
 mod trust_support;
