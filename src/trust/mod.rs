@@ -317,6 +317,11 @@ fn bare(error: &Error) -> String {
     if causes.is_empty() { error.what.clone() } else { causes.join(": ") }
 }
 
+/// An age in seconds, in words: `12 min`, `3 h`, `60 d`.
+pub fn age_words(seconds: i64) -> String {
+    words(SignedDuration::from_secs(seconds))
+}
+
 fn words(age: SignedDuration) -> String {
     let hours = age.as_hours();
     match hours {

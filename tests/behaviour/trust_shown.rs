@@ -23,6 +23,7 @@ fn what_an_instance_shows_follows_the_schema_and_says_how_old_it_is() {
     world.clock = || jiff::Timestamp::now() + jiff::SignedDuration::from_hours(3);
     let shown = document(world.run(&["trust", "show", "-o", "json"]));
     assert!(shown["age"].as_i64().unwrap() >= 3 * 3600, "{shown:#}");
+    world.run(&["trust", "show"]).exits(0).prints("  (3 h ago)\n");
     assert_eq!((&shown["source"], &shown["signing"]), (&json!("instance kit"), &json!(true)));
     assert_eq!(shown["rootVersion"], 1);
     assert!(shown["tlogs"][0]["digest"].is_string(), "{shown:#}");

@@ -10,6 +10,7 @@ use super::super::{Context, Ended};
 use super::{Trust, documents, parsed};
 use crate::chart::Digest;
 use crate::error::Result;
+use crate::trust;
 
 /// The schema of the JSON form.
 const SCHEMA: &str = "helm-sigstore.trust/v1";
@@ -132,9 +133,10 @@ fn words(document: &Value) -> String {
         ("refreshed", "Refreshed"),
         ("expires", "Expires"),
     ] {
-        if let Some(value) = document.get(field).and_then(text) {
-            words.push_str(&format!("{label}: {value}\n"));
-        }
+        let Some(value) = document.get(field).and_then(text) else { continue };
+        let age = document.get("age").and_then(Value::as_i64).filter(|_| field == "refreshed");
+        let age = age.map(|age| format!("  ({} ago)", trust::age_words(age))).unwrap_or_default();
+        words.push_str(&format!("{label}: {value}{age}\n"));
     }
     for part in PARTS {
         for entry in document.get(part.name).and_then(Value::as_array).into_iter().flatten() {
