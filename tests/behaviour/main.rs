@@ -21,6 +21,7 @@ mod cli_several;
 mod cli_snapshots;
 mod cli_streams;
 mod cli_support;
+mod fuzz_corpus;
 mod identity_ambient;
 mod identity_extensions;
 mod identity_forges;
