@@ -252,7 +252,11 @@ async fn a_refusal_says_what_to_ask_the_administrator() {
         (403, json("DENIED", "The tag is immutable"), "exempt the tags sha256-*"),
         (400, json("TAG_INVALID", "it cannot be overwritten"), "exempt the tags sha256-*"),
         (403, json("DENIED", "adding 1 KiB would exceed the configured upper limit"), "quota"),
-        (413, json("SIZE_INVALID", "x"), "the registry, or a proxy before it, does not take so many"),
+        (
+            413,
+            json("SIZE_INVALID", "x"),
+            "the registry, or a proxy before it, does not take so many",
+        ),
         (400, json("MANIFEST_BLOB_UNKNOWN", "blob unknown"), "names something that is gone"),
         (403, json("DENIED", "no"), ""),
     ];
