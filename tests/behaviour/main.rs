@@ -8,6 +8,7 @@ mod attack_bundle;
 mod attack_chart_yaml;
 mod attack_files;
 mod attack_limits;
+mod attack_registry;
 mod attack_sign;
 mod attack_words;
 mod chart_index;
