@@ -107,6 +107,7 @@ fn signing(arguments: PushArgs) -> SignArgs {
         key: arguments.key,
         tlog_upload: arguments.tlog_upload,
         yes: arguments.yes,
+        oidc: arguments.oidc,
         identity: IdentityArgs::default(),
         chart: ChartArgs { version: VersionOf { version: None, devel: false }, chart: None },
         trust: arguments.trust,

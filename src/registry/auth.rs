@@ -128,10 +128,10 @@ impl Authenticator {
         }
         let of = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
         let granted = if let Some(bearer) = of("bearer") {
-            let found = self.credentials.find(&place.host).await?;
+            let found = self.credentials.find(&place.host, &place.path).await?;
             self.token(place, bearer, &found).await?
         } else if of("basic").is_some() {
-            match self.credentials.find(&place.host).await?.credential {
+            match self.credentials.find(&place.host, &place.path).await?.credential {
                 Credential::Basic { username, password } => {
                     Granted { header: basic(&username, &password)?, until: None }
                 }
@@ -150,13 +150,24 @@ impl Authenticator {
     }
 
     /// Says on an error whose credentials were refused, or that there are none.
-    pub(super) fn explain(&self, host: &str, error: Error) -> Error {
-        match self.credentials.known(host) {
+    pub(super) fn explain(&self, place: &Place, error: Error) -> Error {
+        let host = &place.host;
+        match self.credentials.known(host, &place.path) {
             Some(Found { credential: Credential::Anonymous, .. }) => error
                 .note(format!("no credentials for {host}"))
                 .hint(format!("helm registry login {host}")),
             None => error.note("it asked for no credentials"),
             Some(found) => error.note(format!("with the credentials of {}", found.source)),
+        }
+    }
+
+    /// Says on an error about a limit that those who have a name may have more.
+    pub(super) fn suggest_login(&self, place: &Place, error: Error) -> Error {
+        match self.credentials.known(&place.host, &place.path) {
+            Some(Found { credential: Credential::Anonymous, .. }) => error
+                .note(format!("asked without credentials for {}", place.host))
+                .hint(format!("helm registry login {}", place.host)),
+            _ => error,
         }
     }
 
@@ -215,7 +226,7 @@ impl Authenticator {
         if !response.status.is_success() {
             let error = response.failure(&super::explanation(&response));
             return Err(match error.reason {
-                Reason::Unauthorized => self.explain(&place.host, error),
+                Reason::Unauthorized => self.explain(place, error),
                 _ => error,
             });
         }
@@ -326,7 +337,7 @@ fn secret_header(text: &str) -> Result<HeaderValue> {
 
 /// The challenges of an answer.
 pub(super) fn challenges(response: &Response) -> Vec<Challenge> {
-    challenge::parse(&response.headers)
+    challenge::challenges(&response.headers)
 }
 
 #[cfg(test)]

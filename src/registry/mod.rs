@@ -4,14 +4,18 @@
 //! its bytes (`Docker-Content-Digest`, sizes, HEAD) is not used. "It is not there" and "it could not be
 //! asked" are different results: only 404 means the first.
 
+mod advice;
 mod auth;
 mod challenge;
 mod client;
+mod credential_files;
+mod credential_helper;
 mod credentials;
 mod manifest;
 mod pages;
 mod push;
 mod shared_tag;
+mod upload;
 
 use std::sync::Arc;
 
@@ -19,12 +23,14 @@ use serde::Deserialize;
 
 pub use self::auth::Access;
 use self::auth::{Authenticator, Place};
+pub use self::challenge::{Challenge, challenges};
 pub use self::client::{RawManifest, Referrers, Repository};
 pub use self::credentials::{Credential, Credentials, Found, Secret, Sources};
 pub use self::manifest::{
     BUNDLE_V03, Descriptor, EMPTY_BLOB, EMPTY_CONFIG, Entry, Index, MAX_INDEX_BYTES, Referrer,
     ReferrerManifest,
 };
+pub use self::pages::next_link;
 pub use self::push::Pushed;
 pub use self::shared_tag::IndexWrite;
 use crate::error::{Error, Result};

@@ -19,7 +19,9 @@ use crate::chart::{
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::{Content, KeyCheck, Signed, Signer};
-use crate::store::{Listing, Through, attach, prove_write_access, survey, write_bundle};
+use crate::store::{
+    Listing, Through, attach, bundle_path, prove_write_access, survey, write_bundle,
+};
 use crate::verify::{
     Statement, SubjectKind, TITLE_ANNOTATION, UnverifiedProvenance, VERSION_ANNOTATION, Verifier,
 };
@@ -123,6 +125,11 @@ impl SignRun {
             leave_alone(found, outcome);
             return Ok(());
         }
+        let file_name = format!("{}-{}.tgz", archive.name(), archive.version());
+        if let Some(target) = &object.bundle_out {
+            let path = bundle_path(target, &file_name)?;
+            self.world.claim(&path, object.argument.typed())?;
+        }
         self.world.enter("checking write access");
         let subjects = self.places_of(&resolved).await?;
 
@@ -139,8 +146,7 @@ impl SignRun {
 
         // Written before it is attached: what is public cannot be made again, only attached again.
         if let Some(target) = &object.bundle_out {
-            let name = format!("{}-{}.tgz", archive.name(), archive.version());
-            let path = write_bundle(target, &name, &signed.json)?;
+            let path = write_bundle(target, &file_name, &signed.json)?;
             outcome.bundle_file = Some(path.display().to_string());
         }
         self.world.leaves(match signed.verified.log() {

@@ -2,11 +2,16 @@
 //! how far it has come.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+
+use crate::error::{Error, Result};
 
 /// How long a run waits at most for a clock that is behind (DESIGN decision 10).
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -16,6 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 pub struct World {
     clock: fn() -> Timestamp,
     warnings: Rc<RefCell<Vec<String>>>,
+    said: Rc<RefCell<Vec<String>>>,
     waiting: Rc<Cell<Option<Waiting>>>,
     /// The step that was begun last, of whatever object.
     latest: Rc<RefCell<String>>,
@@ -23,6 +29,8 @@ pub struct World {
     ended: Rc<Cell<(usize, usize)>>,
     /// The progress of the object that is being worked on at this very moment.
     current: Rc<RefCell<Progress>>,
+    /// The files of this run, and what each was written for.
+    files: Rc<RefCell<HashMap<PathBuf, String>>>,
 }
 
 /// The one wait for our clock that a run may have.
@@ -62,10 +70,12 @@ impl World {
         Self {
             clock,
             warnings: Rc::default(),
+            said: Rc::default(),
             waiting: Rc::default(),
             latest: Rc::default(),
             ended: Rc::default(),
             current: Rc::default(),
+            files: Rc::default(),
         }
     }
 
@@ -87,6 +97,21 @@ impl World {
     /// What the user should know although nothing failed.
     pub fn take_warnings(&self) -> Vec<String> {
         self.warnings.take()
+    }
+
+    /// Says something that a person has to read while the work goes on.
+    pub fn say(&self, text: impl Into<String>) {
+        self.said.borrow_mut().push(text.into());
+    }
+
+    /// Whether something was said since the last time.
+    pub fn has_said(&self) -> bool {
+        !self.said.borrow().is_empty()
+    }
+
+    /// What was said since the last time.
+    pub fn take_said(&self) -> Vec<String> {
+        self.said.take()
     }
 
     /// What time it is.
@@ -143,6 +168,23 @@ impl World {
         }
         self.waiting.set(Some(Waiting { began, ends: ends.max(now + pause) }));
         true
+    }
+
+    /// Takes the file at `path` for `object`: no other object of the run may have it.
+    ///
+    /// # Errors
+    /// Usage, if another object has it: two charts of one name and version would be one file.
+    pub(super) fn claim(&self, path: &Path, object: &str) -> Result<()> {
+        match self.files.borrow_mut().entry(path.to_owned()) {
+            Entry::Vacant(free) => {
+                free.insert(object.to_owned());
+                Ok(())
+            }
+            Entry::Occupied(taken) => Err(Error::usage("two bundles of one name")
+                .on(object)
+                .cause(format!("{} is already that of {}", path.display(), taken.get()))
+                .hint("a run for each, with --bundle-out FILE")),
+        }
     }
 
     /// Adds a warning; the same one is told once.

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 pub use attach::{Attached, Listing, Through, attach, prove_write_access, survey};
 pub use cosign_tag::CosignTag;
 pub use fallback_tag::FallbackTag;
-pub use file::{BundleFile, BundlePlace, sidecar, write_bundle};
+pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, write_bundle};
 pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.
