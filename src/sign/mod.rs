@@ -19,6 +19,7 @@ mod service;
 mod services;
 mod sign_in;
 mod signer;
+mod signing_key;
 mod spiffe;
 #[cfg(test)]
 mod testing;
@@ -35,5 +36,6 @@ pub use key::{MAX_KEY_BYTES, NewKey, PrivateKey};
 pub use services::{KeyServices, Log, RekorVersion, Services};
 pub use sign_in::{CLIENT_ID, Opener, Redirect, SIGN_IN_TIME, SignIn, Way};
 pub use signer::{Content, KeyCheck, OwnBundleCheck, Signed, Signer};
+pub use signing_key::SigningKey;
 pub use spiffe::WorkloadApi;
 pub use token::{AUDIENCE, ExpectedIdentity, ExpectedName, Token};
