@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, PolicyAction};
 use super::environment::Environment;
 use crate::error::{Error, Result};
 
@@ -28,6 +28,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "PROGRAM key generate --output-key-prefix release
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key release.key --tlog-upload=false
   $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key release.pub --insecure-ignore-tlog",
+    ),
+    (
+        "policy",
+        "PROGRAM policy export flux oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM policy export kyverno oci://ghcr.io/acme/charts/web:1.4.2 --github 'acme/charts@refs/tags/*'",
     ),
     (
         "sign",
@@ -177,6 +182,12 @@ pub(super) fn parse(
             match (&mut cli.command, matches.subcommand()) {
                 (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
                 (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+                (Command::Policy(policy), Some((_, of))) => {
+                    let PolicyAction::Export(export) = &mut policy.action;
+                    if let Some((_, of)) = of.subcommand() {
+                        export.identity.keep_order(of);
+                    }
+                }
                 _ => {}
             }
             Ok(cli)

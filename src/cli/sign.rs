@@ -53,7 +53,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         None => None,
     };
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
-    let client = trust::client(&arguments.trust)?;
+    let client = trust::client(&arguments.trust, context)?;
     let services = &arguments.services;
     let explicit = services.explicit(key.is_some(), arguments.tlog_upload, context)?;
     let config = services.signing_config.as_deref();
