@@ -44,12 +44,16 @@ pub enum Reason {
     BadToken,
     /// A verified time lies after our clock.
     ClockBehind,
+    /// A policy file denies the signer or the chart.
+    Denied,
     /// A bound on candidates, bytes or time was reached.
     LimitReached,
     /// An answer or a file that cannot be parsed.
     Malformed,
     /// No identity to trust was given.
     NoIdentity,
+    /// No rule of the policy file covers the chart.
+    NoRule,
     /// What was found is no Helm chart.
     NotAChart,
     /// The statement does not cover this chart.
@@ -84,6 +88,8 @@ pub enum Reason {
     WrongPredicate,
     /// A valid signature by somebody who is not trusted here.
     WrongSigner,
+    /// A valid signature of a time that a policy file excludes.
+    WrongTime,
     /// A signature of another version of the chart.
     WrongVersion,
 }
@@ -95,9 +101,11 @@ impl Reason {
             Self::BadSignature => "bad-signature",
             Self::BadToken => "bad-token",
             Self::ClockBehind => "clock-behind",
+            Self::Denied => "denied",
             Self::LimitReached => "limit-reached",
             Self::Malformed => "malformed",
             Self::NoIdentity => "no-identity",
+            Self::NoRule => "no-rule",
             Self::NotAChart => "not-a-chart",
             Self::NotCovered => "not-covered",
             Self::NotFound => "not-found",
@@ -115,6 +123,7 @@ impl Reason {
             Self::WrongChart => "wrong-chart",
             Self::WrongPredicate => "wrong-predicate",
             Self::WrongSigner => "wrong-signer",
+            Self::WrongTime => "wrong-time",
             Self::WrongVersion => "wrong-version",
         }
     }

@@ -4,6 +4,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::identities::IdentityArgs;
+use super::policy::PolicyArgs;
 use super::services::ServiceArgs;
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
@@ -26,6 +27,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     Completion(CompletionArgs),
     Key(KeyArgs),
+    Policy(Box<PolicyCommand>),
     Sign(Box<SignArgs>),
     Tree(Box<TreeArgs>),
     Trust(Box<TrustCommand>),
@@ -40,6 +42,10 @@ impl Command {
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
             Self::Verify(arguments) => Some(&arguments.registry),
+            Self::Policy(command) => match &command.action {
+                PolicyAction::Init(arguments) => Some(&arguments.registry),
+                PolicyAction::Test(_) => None,
+            },
             Self::Completion(_) | Self::Key(_) | Self::Trust(_) | Self::Version(_) => None,
         }
     }
@@ -126,6 +132,8 @@ pub(super) struct SignArgs {
     #[command(flatten)]
     pub identity: IdentityArgs,
     #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
     pub chart: ChartArgs,
     #[command(flatten)]
     pub trust: TrustArgs,
@@ -168,6 +176,10 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "oci://…", conflicts_with = "bundle", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
 
+    /// Reference that a FILE is taken for: its rule of the policy decides, and name and version have to match
+    #[arg(long = "as", value_name = "REF", conflicts_with = "repository", value_parser = NonEmptyStringValueParser::new())]
+    pub taken_as: Option<String>,
+
     /// What has to be signed: the manifest, or only the chart layer (after a push of the same chart)
     #[arg(long = "match", value_enum, value_name = "WHAT", default_value_t = MatchArg::Manifest)]
     pub matching: MatchArg,
@@ -190,6 +202,8 @@ pub(super) struct VerifyArgs {
 
     #[command(flatten)]
     pub identity: IdentityArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     #[command(flatten)]
     pub chart: ChartArgs,
     #[command(flatten)]
@@ -267,7 +281,7 @@ pub(super) struct BundleOutArgs {
     pub bundle_out: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Trust")]
 pub(super) struct TrustArgs {
     /// Whom to trust, in place of an instance: a trusted root or trust config (of several roots each counts by
@@ -294,6 +308,65 @@ impl TrustArgs {
     pub(super) fn is_named(&self) -> bool {
         self.trusted_root.is_some() || self.instance.is_some()
     }
+}
+
+/// Write and try policy files, which say who has to have signed what.
+#[derive(Debug, Args)]
+pub(super) struct PolicyCommand {
+    #[command(subcommand)]
+    pub action: PolicyAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyAction {
+    /// Write a policy that trusts whoever has signed a chart: trust on first use
+    Init(PolicyInitArgs),
+    /// Explain which rule of the policy decides about a reference, and what it asks for; asks nobody
+    Test(PolicyTestArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyInitArgs {
+    /// Chart whose signers are trusted from then on
+    #[arg(long, value_name = "REF", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub from: String,
+
+    /// File to write; default: standard output
+    #[arg(value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub file: Option<String>,
+
+    /// Replace a FILE that exists
+    #[arg(long)]
+    pub force: bool,
+
+    /// Public key that has signed the chart, in place of identities: it becomes part of the policy
+    #[arg(long, value_name = "FILE|env://NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// Let the policy accept signatures by --key without a log entry
+    #[arg(long)]
+    pub insecure_ignore_tlog: bool,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyTestArgs {
+    /// Chart that a rule is looked for
+    #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+    pub reference: String,
+
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 /// See what is trusted, bring it up to date, and set up instances of your own.

@@ -9,6 +9,8 @@ mod identities;
 mod key;
 mod lists;
 mod parse;
+mod policy;
+mod policy_command;
 mod print;
 mod services;
 mod setup;
@@ -249,6 +251,7 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
             Ok(Ended::Text(completion::script(arguments.shell).to_owned()))
         }
         Command::Key(arguments) => key::run(arguments.command, context),
+        Command::Policy(command) => policy_command::run(*command, context),
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             sign::run(*arguments, context)

@@ -30,6 +30,12 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key release.pub --insecure-ignore-tlog",
     ),
     (
+        "policy",
+        "PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 policy.yaml
+  $ PROGRAM policy test oci://ghcr.io/acme/charts/web --policy policy.yaml
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --policy policy.yaml",
+    ),
+    (
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
@@ -59,6 +65,8 @@ const EXAMPLES: &[(&str, &str)] = &[
       --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --policy policy.yaml
+  $ PROGRAM verify web-1.4.2.tgz --policy policy.yaml --as oci://ghcr.io/acme/charts/web:1.4.2
   $ PROGRAM verify oci://ghcr.io/others/charts/web:1.4.2 --key cosign.pub \\
       --signature-repository oci://ghcr.io/acme/signatures",
     ),
@@ -73,6 +81,16 @@ const TRUST_EXAMPLES: &[(&str, &str)] = &[
     ("export", "PROGRAM trust export trusted_root.json"),
 ];
 
+/// The same of each command of `policy`.
+const POLICY_EXAMPLES: &[(&str, &str)] = &[
+    (
+        "init",
+        "PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 policy.yaml
+  $ PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 --key release.pub",
+    ),
+    ("test", "PROGRAM policy test oci://ghcr.io/acme/charts/web --policy policy.yaml"),
+];
+
 /// The flags of `verify` that a command in a hint repeats, so that it finds what this one found. Never a
 /// secret, and nothing that says who is trusted or which version is meant.
 const REPEATED: &[&str] = &[
@@ -80,6 +98,7 @@ const REPEATED: &[&str] = &[
     "ca_file",
     "cert_file",
     "chart",
+    "insecure_no_policy",
     "insecure_skip_tls_verify",
     "instance",
     "key_file",
@@ -89,6 +108,7 @@ const REPEATED: &[&str] = &[
     "repository",
     "signature_repository",
     "sigstore_ca_file",
+    "taken_as",
     "trusted_root",
 ];
 
@@ -206,12 +226,14 @@ pub(super) fn definition(program: &str, terminal: bool) -> clap::Command {
             })
         });
     }
-    command = command.mut_subcommand("trust", |mut trust| {
-        for (name, example) in TRUST_EXAMPLES {
-            trust = trust.mut_subcommand(name, |sub| sub.help_template(template(example)));
-        }
-        trust
-    });
+    for (group, examples) in [("policy", POLICY_EXAMPLES), ("trust", TRUST_EXAMPLES)] {
+        command = command.mut_subcommand(group, |mut group| {
+            for (name, example) in examples {
+                group = group.mut_subcommand(name, |sub| sub.help_template(template(example)));
+            }
+            group
+        });
+    }
     if terminal { command } else { command.term_width(WIDTH) }
 }
 
@@ -438,7 +460,7 @@ mod tests {
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for name in ["completion", "key", "sign", "tree", "verify", "version"] {
+        for name in ["completion", "key", "policy", "sign", "tree", "verify", "version"] {
             let command = definition.find_subcommand(name).unwrap();
             let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
             for long in takes.filter_map(clap::Arg::get_long) {
@@ -529,6 +551,9 @@ mod tests {
                 "completion",
                 "key",
                 "key generate",
+                "policy",
+                "policy init",
+                "policy test",
                 "sign",
                 "tree",
                 "trust",

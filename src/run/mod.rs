@@ -5,6 +5,7 @@
 mod findings;
 mod report;
 mod resolve;
+mod rules;
 mod sign;
 mod sign_file;
 mod skip;
@@ -21,6 +22,7 @@ pub use report::{
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
 };
 pub use resolve::ChartName;
+pub use rules::{PolicySource, Rules};
 pub use sign::{SignObject, SignRun};
 pub use skip::SkipIfSigned;
 pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};
