@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, PolicyAction};
 use super::environment::Environment;
 use crate::error::{Error, Result};
 
@@ -33,13 +33,16 @@ const EXAMPLES: &[(&str, &str)] = &[
         "policy",
         "PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 policy.yaml
   $ PROGRAM policy test oci://ghcr.io/acme/charts/web --policy policy.yaml
-  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --policy policy.yaml",
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --policy policy.yaml
+  $ PROGRAM policy export flux oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM policy export kyverno oci://ghcr.io/acme/charts/web:1.4.2 --github 'acme/charts@refs/tags/*'",
     ),
     (
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --device --oidc-issuer https://issuer.acme.example
   $ PROGRAM sign web-1.4.2.tgz --force
   $ PROGRAM sign @charts.txt --skip-if-signed --github 'acme/charts@refs/tags/*'
   $ PROGRAM sign oci://ghcr.io/others/charts/web:1.4.2 --signature-repository oci://ghcr.io/acme/signatures
@@ -87,6 +90,11 @@ const POLICY_EXAMPLES: &[(&str, &str)] = &[
         "init",
         "PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 policy.yaml
   $ PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 --key release.pub",
+    ),
+    (
+        "export",
+        "PROGRAM policy export flux oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM policy export kyverno oci://ghcr.io/acme/charts/web:1.4.2 --github 'acme/charts@refs/tags/*'",
     ),
     ("test", "PROGRAM policy test oci://ghcr.io/acme/charts/web --policy policy.yaml"),
 ];
@@ -196,6 +204,13 @@ pub(super) fn parse(
             match (&mut cli.command, matches.subcommand()) {
                 (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
                 (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+                (Command::Policy(policy), Some((_, of))) => {
+                    if let (PolicyAction::Export(export), Some((_, of))) =
+                        (&mut policy.action, of.subcommand())
+                    {
+                        export.identity.keep_order(of);
+                    }
+                }
                 _ => {}
             }
             Ok(cli)

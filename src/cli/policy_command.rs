@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::args::{Output, PolicyAction, PolicyCommand, PolicyInitArgs, PolicyTestArgs};
+use super::args::{Output, PolicyInitArgs, PolicyTestArgs};
 use super::drive::drive;
 use super::policy::{self, Found};
 use super::verify::LIMITS;
@@ -26,13 +26,6 @@ const TEST_SCHEMA: &str = "helm-sigstore.policy-test/v1";
 /// The same of `policy init -o json`.
 const INIT_SCHEMA: &str = "helm-sigstore.policy-init/v1";
 
-pub(super) fn run(command: PolicyCommand, context: &mut Context<'_, '_>) -> Result<Ended> {
-    match command.action {
-        PolicyAction::Init(arguments) => init(&arguments, context),
-        PolicyAction::Test(arguments) => test(&arguments, context),
-    }
-}
-
 fn reference(text: &str) -> Result<ChartReference> {
     match setup::object(text)? {
         Argument::Reference(reference) => Ok(reference),
@@ -42,7 +35,7 @@ fn reference(text: &str) -> Result<ChartReference> {
     }
 }
 
-fn init(arguments: &PolicyInitArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+pub(super) fn init(arguments: &PolicyInitArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     context.subject.inputs = vec![arguments.from.clone()];
     let from = reference(&arguments.from)?;
     let target = arguments.file.as_ref().map(PathBuf::from);
@@ -210,7 +203,7 @@ fn write(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
     written
 }
 
-fn test(arguments: &PolicyTestArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+pub(super) fn test(arguments: &PolicyTestArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     context.subject.inputs = vec![arguments.reference.clone()];
     let reference = reference(&arguments.reference)?;
     let (path, found) = match policy::find(&arguments.policy, context)? {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::SignArgs;
-use super::drive::{Object, drive, each, none_usable};
+use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::policy::{self, Found, INSECURE_NO_POLICY};
 use super::words::host_of;
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         None => None,
     };
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
-    let client = trust::client(&arguments.trust)?;
+    let client = trust::client(&arguments.trust, context)?;
     let services = &arguments.services;
     let explicit = services.explicit(key.is_some(), arguments.tlog_upload, context)?;
     let config = services.signing_config.as_deref();
@@ -104,11 +104,10 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             let now = context.world.now();
             let services = Services::select(&config, version, now)?;
             check_log(&root, &trust)?;
-            let source = token::source(&arguments, context)?;
-            let audience = crate::sign::AUDIENCE;
-            let label = source.label();
-            context.world.enter(format!("getting an identity token from {label}"));
-            let token = drive(context, timeout, source.resolve(&client, audience))??;
+            let issuer = Services::issuer(&config, now);
+            let source = token::source(&arguments, issuer, context)?;
+            let audience = arguments.oidc.audience();
+            let token = token::resolve(&source, &client, audience, timeout, context)?;
             token.check(context.world.now(), audience).map_err(|error| error.on(source.label()))?;
             announce(&services, &source, &token, arguments.yes, context)?;
             let signer = Signer::new(client, services, source, token, audience);

@@ -14,6 +14,7 @@ use super::args::{
 use super::drive::drive;
 use super::words::escape;
 use super::{Context, Ended, setup};
+use crate::consumer::{PrivateTrust, Tuf};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::run::{self, TrustReport, World};
@@ -30,13 +31,14 @@ pub(super) enum Trust {
 }
 
 /// The client for Sigstore's services and mirrors.
-pub(super) fn client(arguments: &TrustArgs) -> Result<net::Client> {
-    service_client(arguments.sigstore_ca_file.as_deref())
+pub(super) fn client(arguments: &TrustArgs, context: &Context<'_, '_>) -> Result<net::Client> {
+    service_client(arguments.sigstore_ca_file.as_deref(), context)
 }
 
-fn service_client(ca_file: Option<&str>) -> Result<net::Client> {
+fn service_client(ca_file: Option<&str>, context: &Context<'_, '_>) -> Result<net::Client> {
     let extra_ca_pem = ca_file.map(setup::read_pem).transpose()?;
-    net::Client::new(net::Options { extra_ca_pem, ..net::Options::default() })
+    let journal = context.journal.clone();
+    net::Client::new(net::Options { extra_ca_pem, journal, ..net::Options::default() })
 }
 
 /// What to verify with. A file is read at once; an instance is asked when the first object is, beside it.
@@ -123,7 +125,7 @@ fn asking(
     context: &Context<'_, '_>,
 ) -> Result<Asking> {
     Ok(Asking {
-        client: client(arguments)?,
+        client: client(arguments, context)?,
         home: context.environment.cache_home(),
         offline,
         max_age: arguments.max_trust_age,
@@ -188,7 +190,7 @@ fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ende
             .hint("--force"));
     }
     let asking = Asking {
-        client: service_client(arguments.sigstore_ca_file.as_deref())?,
+        client: service_client(arguments.sigstore_ca_file.as_deref(), context)?,
         home: context.environment.cache_home(),
         offline: false,
         max_age: None,
@@ -202,6 +204,30 @@ fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ende
         context.world.warn(warning.clone());
     }
     show::answer(&Trust::Instance(Box::new(loaded)), arguments.common.output, context)
+}
+
+/// What the flags name, for those who have to be told it: nothing for the public-good instance.
+pub(super) fn private(
+    arguments: &TrustArgs,
+    timeout: Duration,
+    context: &mut Context<'_, '_>,
+) -> Result<Option<PrivateTrust>> {
+    let found = load(arguments, false, false, timeout, context)?;
+    let (public, tuf) = match &found {
+        Trust::Named(source) => (matches!(source, Source::Embedded), None),
+        Trust::Instance(of) => {
+            let tuf = Tuf {
+                mirror: of.instance.mirror.as_str().trim_end_matches('/').to_owned(),
+                root: of.instance.root().to_owned(),
+            };
+            (of.instance.name == trust::PRODUCTION, Some(tuf))
+        }
+    };
+    match documents(&found)?.as_slice() {
+        _ if public => Ok(None),
+        [root] => Ok(Some(PrivateTrust { trusted_root: parsed(root)?.to_string(), tuf })),
+        _ => Err(Error::usage("nobody can be told several trusted roots at once")),
+    }
 }
 
 fn export(arguments: &TrustExportArgs, context: &mut Context<'_, '_>) -> Result<Ended> {

@@ -4,6 +4,7 @@
 //! its bytes (`Docker-Content-Digest`, sizes, HEAD) is not used. "It is not there" and "it could not be
 //! asked" are different results: only 404 means the first.
 
+mod advice;
 mod auth;
 mod challenge;
 mod client;
@@ -14,6 +15,7 @@ mod manifest;
 mod pages;
 mod push;
 mod shared_tag;
+mod upload;
 
 use std::sync::Arc;
 
