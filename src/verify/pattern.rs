@@ -1,6 +1,6 @@
 //! Which repositories a rule of a policy is about.
 
-use std::net::Ipv6Addr;
+use core::net::Ipv6Addr;
 
 use crate::chart::RepositoryPrefix;
 use crate::error::{Error, Result};
