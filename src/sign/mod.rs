@@ -18,6 +18,7 @@ mod rekor;
 mod service;
 mod services;
 mod signer;
+mod signing_key;
 #[cfg(test)]
 mod testing;
 mod timestamp;
@@ -32,4 +33,5 @@ pub use identity::{Offered, TokenSource};
 pub use key::{MAX_KEY_BYTES, NewKey, PrivateKey};
 pub use services::{KeyServices, Log, RekorVersion, Services};
 pub use signer::{Content, KeyCheck, OwnBundleCheck, Signed, Signer};
+pub use signing_key::SigningKey;
 pub use token::{AUDIENCE, ExpectedIdentity, ExpectedName, Token};

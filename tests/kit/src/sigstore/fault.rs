@@ -65,6 +65,10 @@ pub enum Fault {
     CertificateForAnotherSubject,
     /// Fulcio: the certificate names somebody else too, in second place.
     CertificateWithSecondSubject,
+    /// Fulcio: the deprecated extension of this number contradicts its successor.
+    ContradictoryExtension(u32),
+    /// Fulcio: the certificate has only the deprecated extensions, as those of old had.
+    OnlyDeprecatedExtensions,
     /// Fulcio: no certificate timestamp is embedded.
     NoSct,
     /// Fulcio: the certificate timestamp is by a log that is not in the trusted root.
@@ -110,6 +114,8 @@ impl Fault {
             Self::CertificateForAnotherKey
             | Self::CertificateForAnotherSubject
             | Self::CertificateWithSecondSubject
+            | Self::ContradictoryExtension(_)
+            | Self::OnlyDeprecatedExtensions
             | Self::NoSct
             | Self::SctByUnknownLog => Service::Fulcio,
             Self::WrongSet => Service::RekorV1,
