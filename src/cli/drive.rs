@@ -97,13 +97,31 @@ fn drive_in_time<T>(
         let mut next = Instant::now() + PROGRESS_AFTER;
         let mut shown = false;
         let ended = loop {
+            // What the work says to a person is told at once: it may be waiting for that person.
+            let step = poll_fn(|task| {
+                let polled = work.as_mut().poll(task);
+                journal.take_lines().iter().for_each(|line| printer.debug(line));
+                match polled {
+                    Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                    Poll::Pending if world.has_said() => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
             tokio::select! {
                 biased;
-                ended = poll_fn(|task| {
-                    let polled = work.as_mut().poll(task);
-                    journal.take_lines().iter().for_each(|line| printer.debug(line));
-                    polled
-                }) => break Some(ended),
+                ended = step => {
+                    let said = world.take_said();
+                    if shown && !said.is_empty() {
+                        printer.progress("");
+                        shown = false;
+                    }
+                    for text in said {
+                        printer.note(&text);
+                    }
+                    if ended.is_some() {
+                        break ended;
+                    }
+                }
                 () = tokio::time::sleep_until(deadline) => break None,
                 () = tokio::time::sleep_until(next), if progress => {
                     printer.progress(&world.step());

@@ -4,6 +4,7 @@ mod args;
 mod completion;
 mod drive;
 mod environment;
+mod export;
 mod forwarded;
 mod identities;
 mod key;
@@ -13,6 +14,7 @@ mod print;
 mod services;
 mod setup;
 mod sign;
+mod sign_in;
 mod token;
 mod tree;
 mod trust;
@@ -31,7 +33,7 @@ pub use environment::Environment;
 use crate::error::{Class, Error, Reason, Result};
 use crate::net::Journal;
 use crate::run::{Outcome, Report, Tool, World};
-use args::Command;
+use args::{Command, PolicyAction};
 use drive::Driver;
 use parse::{Given, Parsed, Unparsed};
 use print::Printer;
@@ -256,6 +258,12 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
             Ok(Ended::Text(completion::script(arguments.shell).to_owned()))
         }
         Command::Key(arguments) => key::run(arguments.command, context),
+        Command::Policy(command) => match command.action {
+            PolicyAction::Export(arguments) => {
+                context.subject.inputs = vec![arguments.reference.clone()];
+                export::run(*arguments, context)
+            }
+        },
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             sign::run(*arguments, context)

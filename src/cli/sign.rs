@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::args::SignArgs;
-use super::drive::{Object, drive, each, none_usable};
+use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::words::host_of;
 use super::{Context, Ended, confirm, key, lists, setup, token, trust};
@@ -87,11 +87,10 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             let now = context.world.now();
             let services = Services::select(&config, version, now)?;
             check_log(&root, &trust)?;
-            let source = token::source(&arguments, context)?;
-            let audience = crate::sign::AUDIENCE;
-            let label = source.label();
-            context.world.enter(format!("getting an identity token from {label}"));
-            let token = drive(context, timeout, source.resolve(&client, audience))??;
+            let issuer = Services::issuer(&config, now);
+            let source = token::source(&arguments, issuer, context)?;
+            let audience = arguments.oidc.audience();
+            let token = token::resolve(&source, &client, audience, timeout, context)?;
             token.check(context.world.now(), audience).map_err(|error| error.on(source.label()))?;
             announce(&services, &source, &token, arguments.yes, context)?;
             let signer = Signer::new(client, services, source, token, audience);

@@ -14,6 +14,7 @@ use super::args::{
 use super::drive::drive;
 use super::words::escape;
 use super::{Context, Ended, setup};
+use crate::consumer::{PrivateTrust, Tuf};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::run::{self, TrustReport, World};
@@ -203,6 +204,30 @@ fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ende
         context.world.warn(warning.clone());
     }
     show::answer(&Trust::Instance(Box::new(loaded)), arguments.common.output, context)
+}
+
+/// What the flags name, for those who have to be told it: nothing for the public-good instance.
+pub(super) fn private(
+    arguments: &TrustArgs,
+    timeout: Duration,
+    context: &mut Context<'_, '_>,
+) -> Result<Option<PrivateTrust>> {
+    let found = load(arguments, false, false, timeout, context)?;
+    let (public, tuf) = match &found {
+        Trust::Named(source) => (matches!(source, Source::Embedded), None),
+        Trust::Instance(of) => {
+            let tuf = Tuf {
+                mirror: of.instance.mirror.as_str().trim_end_matches('/').to_owned(),
+                root: of.instance.root().to_owned(),
+            };
+            (of.instance.name == trust::PRODUCTION, Some(tuf))
+        }
+    };
+    match documents(&found)?.as_slice() {
+        _ if public => Ok(None),
+        [root] => Ok(Some(PrivateTrust { trusted_root: parsed(root)?.to_string(), tuf })),
+        _ => Err(Error::usage("nobody can be told several trusted roots at once")),
+    }
 }
 
 fn export(arguments: &TrustExportArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
