@@ -23,7 +23,7 @@
 //! | [`registry`] | the OCI distribution protocol, with credentials | `net`, credential files and helpers |
 //! | [`store`] | where signatures live: referrers, fallback tag, cosign's tag, files | `registry`, bundle files |
 //! | [`trust`] | the trusted root and the signing config, by TUF or from files | `net`, their files, a cache |
-//! | [`sign`] | from a statement to a bundle: token and certificate, or a key; timestamp, log | `net` |
+//! | [`sign`] | from a statement to a bundle: token and certificate, or a key; timestamp, log | `net`; for a token also commands, a browser and sockets of this machine |
 //! | [`run`] | the two paths, and the report as data | all of these |
 //! | [`cli`] | arguments, environment, words, JSON, the exit code | the streams it is given |
 //!

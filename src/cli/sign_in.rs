@@ -84,7 +84,7 @@ impl OidcArgs {
 }
 
 /// Why nobody can be asked, if so.
-fn nobody(context: &Context<'_, '_>) -> Option<String> {
+pub(super) fn nobody(context: &Context<'_, '_>) -> Option<String> {
     let set = |name: &&&str| {
         let value = context.environment.value(name);
         value.is_some_and(|value| !matches!(value, "false" | "0"))

@@ -39,8 +39,17 @@ pub(super) fn source(
         Some(_) => None,
     };
     let audience = Some(oidc.audience().to_owned());
-    let given = Offered { argument, stdin, person, audience, ..Offered::default() };
+    let nobody = sign_in::nobody(context);
     let ambient = !oidc.oidc_disable_ambient_providers && !oidc.device;
+    let given = Offered {
+        argument,
+        stdin,
+        person,
+        nobody,
+        without_ambient: !ambient,
+        audience,
+        ..Offered::default()
+    };
     let offered = if ambient { with_ambient(given, context.environment) } else { given };
     let source = TokenSource::choose(offered)?;
     if source.is_literal() && context.given.has("identity_token") {

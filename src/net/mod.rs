@@ -1,6 +1,6 @@
 //! The one HTTP client: bounds, redirects, origins, retries, time-outs.
 //!
-//! Everything that leaves this process goes through [`Client::send`]. It promises:
+//! Everything that leaves this machine goes through [`Client::send`]. It promises:
 //!
 //! * no body is longer than the bound that its request names, and none is decompressed;
 //! * `Authorization` never leaves the origin of the request's URL, https is never followed to http, and a

@@ -27,6 +27,9 @@ const MAX_SHOWN_NAME: usize = 32;
 /// Where a GitHub workflow asks for the permission to have a token.
 const GITHUB_PERMISSION: &str = "permissions: { id-token: write }";
 
+/// What is looked at, in order.
+const LOOKED_AT: &str = "looked at --identity-token, SIGSTORE_ID_TOKEN, GitHub Actions, GitLab CI, Buildkite, CircleCI, projected files, SPIFFE and Google Cloud";
+
 /// How a GitLab job asks for a token.
 const GITLAB_TOKEN: &str = "id_tokens: { SIGSTORE_ID_TOKEN: { aud: sigstore } }";
 
@@ -57,6 +60,10 @@ pub struct Offered {
     pub google: Option<Result<Google>>,
     /// A person who can be asked to sign in, or why the place to do so cannot be used.
     pub person: Option<Result<SignIn>>,
+    /// Why nobody can be asked to sign in, if so.
+    pub nobody: Option<String>,
+    /// Whether nothing but the argument and a person was looked at.
+    pub without_ambient: bool,
     /// Whom the token has to be meant for, if not [`AUDIENCE`].
     pub audience: Option<String>,
 }
@@ -150,11 +157,16 @@ impl TokenSource {
                 if !projected.is_empty() {
                     return Err(unprojected);
                 }
-                Err(bad("no identity token was given")
-                    .cause(
-                        "looked at --identity-token, SIGSTORE_ID_TOKEN, GitHub Actions, GitLab CI, Buildkite, CircleCI, projected files, SPIFFE and Google Cloud",
-                    )
-                    .hint("--identity-token FILE, or SIGSTORE_ID_TOKEN in the environment"))
+                let error =
+                    bad("no identity token was given").cause(match offered.without_ambient {
+                        true => "looked at --identity-token only",
+                        false => LOOKED_AT,
+                    });
+                let error = match offered.nobody {
+                    Some(why) => error.line("sign-in", format!("nobody can be asked: {why}")),
+                    None => error,
+                };
+                Err(error.hint("--identity-token FILE, or SIGSTORE_ID_TOKEN in the environment"))
             }
         }
     }

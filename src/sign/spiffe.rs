@@ -104,9 +104,9 @@ impl WorkloadApi {
             let late = trailers.as_ref().and_then(status);
             match early.or(late).as_deref() {
                 Some("0") if served => first_svid(&bytes),
-                Some(PERMISSION_DENIED) => Err(bad("this workload has no SPIFFE identity").hint(
-                    "spire-server entry create, or whatever registers workloads with the agent",
-                )),
+                Some(PERMISSION_DENIED) => Err(bad("this workload has no SPIFFE identity")
+                    .cause("no registration of the agent fits it")
+                    .hint("spire-server entry create")),
                 Some(code) => {
                     Err(open(format!("gRPC status {}", super::service::said(code.as_bytes()))))
                 }

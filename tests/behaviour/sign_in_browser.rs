@@ -200,7 +200,10 @@ fn nobody_is_asked_to_sign_in_where_nobody_is() {
         Setting { stderr_is_terminal: false, ..Setting::terminal() },
     ] {
         let ended = setting.run(&world, &["sign", &reference]).exits(2);
-        ended.says("no identity token was given").says("--identity-token FILE, or");
+        ended
+            .says("no identity token was given")
+            .says("nobody can be asked: standard input or error is no terminal")
+            .says("--identity-token FILE, or");
         let ended = setting.run(&world, &["sign", &reference, "--device"]).exits(2);
         ended.says("nobody is here to sign in").says("--identity-token FILE, or");
     }
@@ -228,7 +231,7 @@ fn a_token_that_is_there_goes_before_a_person_and_can_be_left_out() {
     })
     .exits(0)
     .prints("Signed by: jane@example.com\n");
-    Setting::pipes().run(&world, &words).exits(2).says("no identity token was given");
+    Setting::pipes().run(&world, &words).exits(2).says("looked at --identity-token only");
 }
 
 #[test]

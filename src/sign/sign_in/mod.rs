@@ -116,7 +116,8 @@ impl SignIn {
         let signing_in = async {
             match (&self.way, &provider.device) {
                 (Way::Device, None) => Err(Error::usage("this issuer gives no codes for devices")
-                    .hint("leave out --device, or give --identity-token FILE")),
+                    .on("--device")
+                    .hint("--identity-token FILE")),
                 (Way::Device | Way::NoBrowser, Some(endpoint)) => {
                     device::sign_in(self, &service, endpoint, &provider).await
                 }
