@@ -53,7 +53,9 @@ pub(super) fn advised(error: Error, response: &Response, write: Write<'_>) -> Er
     match status {
         413 => error.note(match write {
             Write::Index { tag, size } => {
-                format!("the index under {tag} has {size} bytes with our entry")
+                format!(
+                    "the index under {tag} has {size} bytes with our entry; the registry, or a proxy before it, does not take so many"
+                )
             }
             Write::Blob { size } | Write::Manifest { size } => format!(
                 "it has {size} bytes; the registry, or a proxy before it, does not take so many"
