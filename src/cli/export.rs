@@ -8,7 +8,9 @@ use super::{Context, Ended, key, setup, trust, verify};
 use crate::chart::{Argument, ChartReference, Digest};
 use crate::consumer::{self, Consumer, Export, Trusted};
 use crate::error::{Class, Error, Reason, Result};
-use crate::run::{Format, Outcome, SignatureReport, VerifyObject, VerifyRun, VerifySource};
+use crate::run::{
+    Format, Outcome, ProvCheck, SignatureReport, VerifyObject, VerifyRun, VerifySource,
+};
 use crate::verify::{Identity, LogCheck, Match, Matcher, Policy, TrustedKey};
 
 /// Referrers that are listed at most.
@@ -65,6 +67,7 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         trust: trust::trust(&arguments.trust, false, context)?,
         policy: policy.clone(),
         matching: Match::Manifest,
+        prov: ProvCheck::ignored(),
         limits: verify::LIMITS,
         repeated_flags: Vec::new(),
     };

@@ -11,6 +11,8 @@ mod key;
 mod lists;
 mod parse;
 mod print;
+mod push;
+mod pushed;
 mod services;
 mod setup;
 mod sign;
@@ -264,6 +266,7 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
                 export::run(*arguments, context)
             }
         },
+        Command::Push(arguments) => push::run(*arguments, context),
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             sign::run(*arguments, context)

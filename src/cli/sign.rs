@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::args::SignArgs;
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
+use super::pushed::{self, Scraped};
 use super::words::host_of;
 use super::{Context, Ended, confirm, key, lists, setup, token, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Outcome, Report, SignObject, SignRun, SkipIfSigned, Trust, TrustReport, Trusted, VerifyRun,
+    Outcome, ProvCheck, Report, SignObject, SignRun, SkipIfSigned, Trust, TrustReport, Trusted,
+    VerifyRun,
 };
 use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
 use crate::verify::{Match, Policy, TrustRoot, Verifier};
@@ -30,10 +32,35 @@ const IDENTITY_FLAGS: [&str; 7] = [
 ];
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let named = lists::expand(&arguments.charts, None)?;
-    context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
+    let from_push = arguments.charts.iter().any(|chart| chart == "-");
+    if from_push {
+        context.subject.inputs = Vec::new();
+        check_stdin(&arguments)?;
+    }
     let signatures = setup::signature_repository(&arguments.registry, context)?;
-    let objects = objects(&arguments, &named, signatures.as_ref())?;
+    let objects = match from_push {
+        true => pushed_objects(&arguments, signatures.as_ref(), context)?,
+        false => {
+            let named = lists::expand(&arguments.charts, None)?;
+            context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
+            objects(&arguments, &named, signatures.as_ref())?
+        }
+    };
+    check(&arguments)?;
+    if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
+        return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
+    }
+    let run = prepare(&arguments, signatures, context)?;
+    let blank = |typed: &str, object: Option<&SignObject>| {
+        run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
+    };
+    let work = async |object: &SignObject| run.sign(object).await;
+    let outcomes = each(context, arguments.common.timeout, &objects, blank, work);
+    Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+}
+
+/// What cannot be meant, of arguments that each may be.
+pub(super) fn check(arguments: &SignArgs) -> Result<()> {
     if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and --identity-token - both want it"));
@@ -43,10 +70,16 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             .on("--tlog-upload=false")
             .cause("its certificate lasts for minutes, and the log proves when it signed"));
     }
-    if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
-        return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
-    }
-    let suffices = suffices(&arguments, context)?;
+    Ok(())
+}
+
+/// Gets ready to sign: key or token, services, trust. Nothing is public after it.
+pub(super) fn prepare(
+    arguments: &SignArgs,
+    signatures: Option<RepositoryPrefix>,
+    context: &mut Context<'_, '_>,
+) -> Result<SignRun> {
+    let suffices = suffices(arguments, context)?;
     let timeout = arguments.common.timeout;
     let key = match &arguments.key {
         Some(named) => Some(key::private(named, context)?),
@@ -88,7 +121,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             let services = Services::select(&config, version, now)?;
             check_log(&root, &trust)?;
             let issuer = Services::issuer(&config, now);
-            let source = token::source(&arguments, issuer, context)?;
+            let source = token::source(arguments, issuer, context)?;
             let audience = arguments.oidc.audience();
             let token = token::resolve(&source, &client, audience, timeout, context)?;
             token.check(context.world.now(), audience).map_err(|error| error.on(source.label()))?;
@@ -112,11 +145,12 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             trust: Trust::known(Trusted { verifier: Arc::clone(&verifier), report: trust.clone() }),
             policy,
             matching: Match::Manifest,
+            prov: ProvCheck::ignored(),
             limits: super::verify::LIMITS,
             repeated_flags: Vec::new(),
         },
     });
-    let run = SignRun {
+    Ok(SignRun {
         world: context.world.clone(),
         registry,
         signature_repository: signatures,
@@ -124,13 +158,63 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         verifier,
         trust,
         skip,
+    })
+}
+
+/// The charts that `helm push` says it has pushed.
+fn pushed_objects(
+    arguments: &SignArgs,
+    signatures: Option<&RepositoryPrefix>,
+    context: &mut Context<'_, '_>,
+) -> Result<Vec<Object<SignObject>>> {
+    let bytes = setup::read_stdin(context, "standard input")?;
+    let Scraped { pushed, rest } = pushed::scrape(&String::from_utf8_lossy(&bytes));
+    for line in rest {
+        context.printer.note(&line);
+    }
+    let pushed = pushed?;
+    context.subject.inputs = pushed.iter().map(|one| one.typed.clone()).collect();
+    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), pushed.len())?;
+    let objects = pushed.into_iter().map(|one| {
+        let host = Some(one.reference.host.as_str());
+        let object = SignObject {
+            weakened: setup::weakened_at(&arguments.registry, host, signatures),
+            version: None,
+            chart: Some(one.chart),
+            argument: Argument::Reference(one.reference),
+            repository: None,
+            bundle_out: bundle_out.clone(),
+            force: false,
+        };
+        (one.typed, Ok(object))
+    });
+    Ok(objects.collect())
+}
+
+/// With `-` everything that says which charts are meant comes from standard input.
+fn check_stdin(arguments: &SignArgs) -> Result<()> {
+    let stdin = |other: &str| {
+        Err(Error::usage("standard input can be read only once")
+            .cause(format!("{other} and - both want it")))
     };
-    let blank = |typed: &str, object: Option<&SignObject>| {
-        run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
-    };
-    let work = async |object: &SignObject| run.sign(object).await;
-    let outcomes = each(context, timeout, &objects, blank, work);
-    Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+    if arguments.registry.password_stdin {
+        return stdin("--password-stdin");
+    }
+    if arguments.identity_token.as_deref() == Some("-") {
+        return stdin("--identity-token -");
+    }
+    let others = [
+        (arguments.charts.len() > 1, "other charts"),
+        (arguments.repository.is_some(), "--repository"),
+        (arguments.chart.version.version.is_some() || arguments.chart.version.devel, "--version"),
+        (arguments.chart.chart.is_some(), "--chart"),
+    ];
+    match others.iter().find(|(given, _)| *given) {
+        Some((_, other)) => {
+            Err(Error::usage("cannot be used together").on(format!("- and {other}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whose signatures suffice, if charts that are signed already are left alone.

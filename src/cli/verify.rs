@@ -1,16 +1,17 @@
 //! `verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::{MatchArg, VerifyArgs};
+use super::args::{MatchArg, ProvArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::{Context, Ended, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Limits, Outcome, Report, Trust, TrustReport, Trusted, VerifyObject, VerifyRun, VerifySource,
+    Limits, Outcome, ProvCheck, ProvKeys, ProvMode, Report, Trust, TrustReport, Trusted,
+    VerifyObject, VerifyRun, VerifySource, read_keyring,
 };
 use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
 
@@ -66,6 +67,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         }
         _ => trust::trust(&arguments.trust, arguments.offline, context)?,
     };
+    let prov = provenance(&arguments, context)?;
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
@@ -76,6 +78,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             MatchArg::Manifest => Match::Manifest,
             MatchArg::ChartLayer => Match::ChartLayer,
         },
+        prov,
         limits: Limits {
             candidates: max_candidates,
             bytes: arguments.max_candidate_bytes,
@@ -89,6 +92,24 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let work = async |object: &VerifyObject| run.verify(object).await;
     let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+}
+
+/// The keyring that was named, by the flag or as the Go plugin was told, else where Helm and GnuPG keep theirs.
+fn provenance(arguments: &VerifyArgs, context: &Context<'_, '_>) -> Result<ProvCheck> {
+    let mode = match arguments.prov {
+        ProvArg::Ignore => ProvMode::Ignore,
+        ProvArg::IfPresent => ProvMode::IfPresent,
+        ProvArg::Require => ProvMode::Require,
+    };
+    let named = arguments.keyring.as_deref().or_else(|| context.environment.value("KEYRING"));
+    let keys = match named {
+        Some(path) if mode != ProvMode::Ignore => {
+            ProvKeys::Named(Box::new(read_keyring(Path::new(path))?))
+        }
+        Some(_) => ProvKeys::Default(Vec::new()),
+        None => ProvKeys::Default(context.environment.keyrings()),
+    };
+    Ok(ProvCheck { mode, keys })
 }
 
 fn objects(

@@ -3,6 +3,8 @@
 //! Every command calls these. No step calls back, and nothing here knows the command line or prints.
 
 mod findings;
+mod provenance;
+mod push;
 mod report;
 mod resolve;
 mod sign;
@@ -16,6 +18,8 @@ mod world;
 use crate::error::{Error, Reason, Result};
 
 pub use findings::Limits;
+pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
+pub use push::{PushObject, PushRun};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,

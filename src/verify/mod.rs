@@ -14,6 +14,7 @@ mod identity;
 mod key;
 mod matcher;
 mod policy;
+mod provenance;
 mod public_key;
 mod refusal;
 mod signer;
@@ -28,6 +29,10 @@ pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck}
 pub use identity::{Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
 pub use matcher::Matcher;
 pub use policy::Policy;
+pub use provenance::{
+    Keyring, MAX_KEYRING_BYTES, MAX_PROVENANCE_BYTES, UnverifiedProvenance, VerifiedProvenance,
+    verify_provenance,
+};
 pub use public_key::{LogCheck, PublicKey, TrustedKey};
 pub use signer::Signer;
 pub use statement::{
