@@ -17,7 +17,7 @@ use crate::verify::{LogCheck, Match, Policy, TrustedKey};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
 /// known to its end before its newest entries are.
-const MAX_REFERRERS: usize = 100_000;
+const MAX_REFERRERS: usize = 10_000;
 
 /// How much is looked at unless flags say otherwise; the flags have the same as their defaults.
 pub(super) const LIMITS: Limits =
@@ -60,7 +60,8 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
-    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
+    let most = MAX_REFERRERS.max(arguments.max_candidates as usize);
+    let registry = setup::registry(&arguments.registry, context, most)?;
     let timeout = arguments.common.timeout;
     let offline = arguments.offline;
     let unstated = matches!(policy, Policy::Unstated);
