@@ -189,15 +189,13 @@ pub(super) fn parse(
         words
     };
     let wrong = |error: &clap::Error, set: &[String]| unparsed(error, program, arguments, set);
-    let mut definition = definition(program, terminal);
-    let matches = definition
-        .clone()
-        .ignore_errors(true)
-        .try_get_matches_from(words(&[]))
-        .map_err(|error| wrong(&error, &[]))?;
-    definition.build();
+    let definition = definition(program, terminal);
+    // What is parsed is built by that, and nothing else of the tree is.
+    let mut lenient = definition.clone().ignore_errors(true);
+    let matches =
+        lenient.try_get_matches_from_mut(words(&[])).map_err(|error| wrong(&error, &[]))?;
     // `trust show` is a command inside a command, and the flags are those of the innermost.
-    let (mut command, mut of) = (&definition, &matches);
+    let (mut command, mut of) = (&lenient, &matches);
     while let Some((name, inner)) = of.subcommand() {
         let Some(found) = command.find_subcommand(name) else { break };
         (command, of) = (found, inner);
