@@ -177,6 +177,20 @@ pub(super) struct VerifyArgs {
     #[arg(long = "match", value_enum, value_name = "WHAT", default_value_t = MatchArg::Manifest)]
     pub matching: MatchArg,
 
+    /// Formats of signatures that count: Sigstore bundles, and those that cosign made before them
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT,…",
+        value_delimiter = ',',
+        default_value = "bundle,legacy"
+    )]
+    pub accept: Vec<FormatArg>,
+
+    /// Judge and report every signature, also once one was accepted
+    #[arg(long)]
+    pub all: bool,
+
     /// Open no socket but to the registries that are named; with a FILE none at all
     #[arg(long)]
     pub offline: bool,
@@ -220,6 +234,13 @@ pub(super) struct TreeArgs {
     pub registry: RegistryArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// A format of signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    Bundle,
+    Legacy,
 }
 
 /// What has to be signed.

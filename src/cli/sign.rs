@@ -12,7 +12,9 @@ use super::words::host_of;
 use super::{Context, Ended, Environment, confirm, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Outcome, Report, SignObject, SignRun, SkipIfSigned, TrustReport, VerifyRun};
+use crate::run::{
+    Formats, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, TrustReport, VerifyRun,
+};
 use crate::sign::{
     KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
 };
@@ -109,7 +111,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             verifier: Arc::clone(&verifier),
             policy,
             matching: Match::Manifest,
-            limits: super::verify::LIMITS,
+            scope: Scope { limits: super::verify::LIMITS, accept: Formats::ALL, all: false },
             trust: trust.clone(),
             repeated_flags: Vec::new(),
         },

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::{MatchArg, VerifyArgs};
+use super::args::{FormatArg, MatchArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::{Context, Ended, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
-use crate::run::{Limits, Outcome, Report, TrustReport, VerifyObject, VerifyRun, VerifySource};
+use crate::run::{
+    Formats, Limits, Outcome, Report, Scope, TrustReport, VerifyObject, VerifyRun, VerifySource,
+};
 use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
@@ -73,10 +75,14 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             MatchArg::Manifest => Match::Manifest,
             MatchArg::ChartLayer => Match::ChartLayer,
         },
-        limits: Limits {
-            candidates: max_candidates,
-            bytes: arguments.max_candidate_bytes,
-            time: arguments.max_candidate_time,
+        scope: Scope {
+            limits: Limits {
+                candidates: max_candidates,
+                bytes: arguments.max_candidate_bytes,
+                time: arguments.max_candidate_time,
+            },
+            accept: formats(&arguments.accept),
+            all: arguments.all,
         },
         trust,
         repeated_flags: std::mem::take(&mut context.given.repeated),
@@ -87,6 +93,14 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let work = async |object: &VerifyObject| run.verify(object).await;
     let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+}
+
+/// `--accept`; the environment may set it to nothing, which is everything.
+fn formats(named: &[FormatArg]) -> Formats {
+    Formats {
+        bundle: named.contains(&FormatArg::Bundle),
+        legacy: named.contains(&FormatArg::Legacy),
+    }
 }
 
 fn objects(

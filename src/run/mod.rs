@@ -14,7 +14,7 @@ mod world;
 
 use crate::error::{Error, Reason, Result};
 
-pub use findings::Limits;
+pub use findings::{Formats, Limits, Scope};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::findings::{Accepted, Findings, Limits, Question};
+use super::findings::{Accepted, Findings, Question, Scope};
 use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, TrustedAs, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::{World, off_thread};
@@ -60,8 +60,8 @@ pub struct VerifyRun {
     pub policy: Policy,
     /// What has to be signed.
     pub matching: Match,
-    /// How much is looked at.
-    pub limits: Limits,
+    /// What is looked at, and until when.
+    pub scope: Scope,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
     /// Flags that a command in a hint repeats, with their values.
@@ -191,7 +191,7 @@ impl VerifyRun {
     }
 
     fn findings(&self) -> Findings<'_> {
-        Findings::new(&self.verifier, &self.policy, &self.world, self.limits)
+        Findings::new(&self.verifier, &self.policy, &self.world, self.scope)
     }
 
     /// The places of a registry in turn: the API, and only where that met no policy the two tags.
@@ -202,7 +202,7 @@ impl VerifyRun {
         findings: &mut Findings<'_>,
     ) {
         for subject in resolved.subjects() {
-            if findings.met() {
+            if findings.done() {
                 return;
             }
             self.ask_about(&resolved.signatures, &subject.digest, question, findings).await;
@@ -218,10 +218,15 @@ impl VerifyRun {
     ) {
         let referrers = Referrers::new(repository, *subject);
         self.ask(&referrers, Place::Referrers, question, findings).await;
-        if findings.met() {
+        if findings.done() {
             return;
         }
         let fallback = FallbackTag::new(repository, *subject);
+        // Under the other tag there is nothing but the older format.
+        if !self.scope.accept.legacy {
+            self.ask(&fallback, Place::FallbackTag, question, findings).await;
+            return;
+        }
         let cosign = CosignTag::new(repository, subject);
         let (by_tag, legacy) =
             futures_util::future::join(fallback.discover(), cosign.discover()).await;
@@ -268,14 +273,17 @@ impl VerifyRun {
         accepted: &[Accepted],
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let (Some(target), Some(first)) = (&object.bundle_out, accepted.first()) else {
+        let Some(target) = &object.bundle_out else { return Ok(()) };
+        let Some(bundle) = accepted.iter().find_map(|one| one.bundle.as_ref()) else {
+            self.world
+                .warn("what was accepted is a legacy signature, and no bundle: none is written");
             return Ok(());
         };
         let name = outcome.chart.as_ref().map_or_else(
             || "chart".to_owned(),
             |chart| format!("{}-{}", chart.name, chart.version),
         );
-        let path = write_bundle(target, &format!("{name}.tgz"), &first.bundle)?;
+        let path = write_bundle(target, &format!("{name}.tgz"), bundle)?;
         outcome.bundle_file = Some(path.display().to_string());
         Ok(())
     }

@@ -4,6 +4,7 @@ mod attach;
 mod cosign_tag;
 mod fallback_tag;
 mod file;
+mod legacy;
 mod listing;
 mod referrers;
 mod shared_index;
@@ -14,6 +15,7 @@ use std::cell::Cell;
 
 use crate::chart::Digest;
 use crate::error::{Error, Result};
+use crate::verify::LegacySignature;
 
 pub use attach::{Attached, Listing, Through, attach, prove_write_access, survey};
 pub use cosign_tag::CosignTag;
@@ -23,8 +25,6 @@ pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.
 const BUNDLE_MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
-/// The media type of a cosign simple-signing layer.
-const SIMPLE_SIGNING_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation of a referrer that tells the kind of statement; a hint, never an authority.
 const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
 /// The annotation that tells when a manifest was made.
@@ -63,8 +63,8 @@ impl Candidate {
 pub enum Content {
     /// A Sigstore bundle; its bytes, digest checked.
     Bundle(Vec<u8>),
-    /// A cosign simple-signing layer.
-    Legacy,
+    /// Legacy cosign signatures: one a layer, each as it could be read.
+    Legacy(Vec<Result<LegacySignature>>),
     /// Something else: no bundle and no cosign signature among its layers.
     Other,
 }

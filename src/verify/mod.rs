@@ -10,6 +10,7 @@ mod claimed;
 mod coverage;
 mod identity;
 mod key;
+mod legacy;
 mod matcher;
 mod policy;
 mod public_key;
@@ -24,6 +25,10 @@ pub use certificate::{Claim, Claims, NameKind, holder};
 pub use claimed::ClaimedSigner;
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
 pub use identity::{Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
+pub use legacy::{
+    CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, LOG_ANNOTATION, LegacySignature, MAX_PAYLOAD_BYTES,
+    SIGNATURE_ANNOTATION, SIGNATURE_TYPE, SIMPLE_SIGNING, TIMESTAMP_ANNOTATION,
+};
 pub use matcher::Matcher;
 pub use policy::Policy;
 pub use public_key::{LogCheck, PublicKey, TrustedKey};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::chart::{CHART_LAYER, ChartManifest, Digest, PROV_LAYER, check_distinct_keys};
+use crate::chart::{CHART_LAYER, ChartManifest, Digest, MANIFEST, PROV_LAYER, check_distinct_keys};
 use crate::error::{Error, Reason, Result};
 
 /// The predicate type of a signature (cosign's); anything else is an attestation of another kind.
@@ -144,6 +144,30 @@ impl Statement {
         Self {
             type_: STATEMENT_TYPE.to_owned(),
             subject,
+            predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
+            predicate: empty_predicate(),
+        }
+    }
+
+    /// What a legacy signature of cosign says: that this manifest is signed, and nothing else.
+    pub(super) fn of_manifest(manifest: &Digest) -> Self {
+        Self::over_one(manifest, Some(MANIFEST))
+    }
+
+    /// What a signature over the bytes of a file says.
+    pub(super) fn of_file(file: &Digest) -> Self {
+        Self::over_one(file, None)
+    }
+
+    fn over_one(digest: &Digest, media_type: Option<&str>) -> Self {
+        let subject = StatementSubject {
+            digest: BTreeMap::from([("sha256".to_owned(), digest.hex())]),
+            media_type: media_type.map(str::to_owned),
+            ..StatementSubject::default()
+        };
+        Self {
+            type_: STATEMENT_TYPE.to_owned(),
+            subject: vec![subject],
             predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
             predicate: empty_predicate(),
         }

@@ -193,7 +193,9 @@ impl Verifier {
             Ok(coverage) => coverage,
             Err(error) => return refused(error),
         };
-        let checked = match self.authenticate(bundle, Artifact::Digest(digest), policy, now) {
+        // What a legacy signature is over stands for the digest; both were read from the same bytes.
+        let artifact = bundle.message().map_or(Artifact::Digest(digest), Artifact::Bytes);
+        let checked = match self.authenticate(bundle, artifact, policy, now) {
             Ok(checked) => checked,
             Err(Failure::Future { error, ahead_seconds }) => {
                 return Judgement::Undecided { error, ahead_seconds };
@@ -279,6 +281,13 @@ impl Verifier {
         stage: Stage,
         now: Timestamp,
     ) -> Result<Verified, Failure> {
+        let unlogged = bundle.inner().verification_material.tlog_entries.is_empty();
+        if unlogged && bundle.message().is_some() && stage == Stage::Complete {
+            return Err(Failure::No(
+                Error::refused(Reason::BadSignature, "signature is in no transparency log")
+                    .cause("nothing proves that the certificate was valid when it signed"),
+            ));
+        }
         let policy = VerificationPolicy::any_identity();
         let policy = match stage {
             Stage::BeforeLog => policy.skip_tlog_unsafe(),
