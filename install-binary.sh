@@ -2,11 +2,18 @@
 # Puts the program into bin/ of the plugin; the install and the update hook of plugin.yaml.
 #
 # Helm 4 passes nothing but HELM_PLUGIN_NAME and HELM_PLUGIN_DIR to a hook, so nothing else of Helm's is relied upon.
-# Nothing is downloaded but what cargo needs: there is no release yet.
+# There is no release yet, so cargo builds the program, unless one of these says otherwise:
 #
-#   HELM_SIGSTORE_BINARY=/path       install this program instead of building one
+#   HELM_SIGSTORE_BINARY=/path       install this program; nothing is downloaded or built
+#   HELM_SIGSTORE_DOWNLOAD_URL=URL   install URL/helm-sigstore-VERSION-OS-ARCH, VERSION being that of plugin.yaml; what
+#                                    comes must have the SHA-256 digest that is known beforehand:
+#   HELM_SIGSTORE_SHA256=HEX         that digest; else its line in checksums.txt beside this file (form of sha256sum)
 #   HELM_SIGSTORE_SKIP_INSTALL=1     do nothing
 set -eu
+
+# Bytes of a program that are downloaded at most, and seconds that this may take.
+MAX_BYTES=209715200
+MAX_SECONDS=600
 
 say() { printf 'helm-sigstore: %s\n' "$*" >&2; }
 
@@ -55,6 +62,84 @@ remove_own_directory() {
     fi
 }
 
+# The platform as Go, and so Helm, names it.
+platform() {
+    os=$(uname -s)
+    arch=$(uname -m)
+    case $os in
+        Linux) os=linux ;;
+        Darwin) os=darwin ;;
+        *) fail "no program is offered for $os; build it there, or set HELM_SIGSTORE_BINARY=/path/to/helm-sigstore" ;;
+    esac
+    case $arch in
+        x86_64 | amd64) arch=amd64 ;;
+        aarch64 | arm64) arch=arm64 ;;
+        *) fail "no program is offered for $os on $arch; build it there, or set HELM_SIGSTORE_BINARY=/path/to/helm-sigstore" ;;
+    esac
+    echo "$os-$arch"
+}
+
+# The digest that file $1 of the release has to have: 64 hexadecimal digits in lower case, or nothing.
+known_digest() {
+    if [ -n "${HELM_SIGSTORE_SHA256:-}" ]; then
+        printf '%s\n' "$HELM_SIGSTORE_SHA256"
+    elif [ -f "$dir/checksums.txt" ]; then
+        awk -v name="$1" '{ sub(/\r$/, "") } $2 == name || $2 == "*" name { print $1; exit }' "$dir/checksums.txt"
+    fi | tr 'A-F' 'a-f' | grep -Ex '[0-9a-f]{64}' || :
+}
+
+digest_of() {
+    if command -v sha256sum >/dev/null 2>&1; then
+        sha256sum <"$1"
+    elif command -v shasum >/dev/null 2>&1; then
+        shasum -a 256 <"$1"
+    elif command -v openssl >/dev/null 2>&1; then
+        openssl dgst -sha256 -r <"$1"
+    else
+        fail "sha256sum, shasum or openssl is needed to check what is downloaded"
+    fi | cut -d ' ' -f 1
+}
+
+# Puts $1 into file $2, or fails: an error page is no program. Plain http only on this machine.
+fetch() {
+    case $1 in
+        https://*) scheme='=https' ;;
+        http://127.0.0.1[:/]* | http://localhost[:/]* | http://\[::1\][:/]*) scheme='=http' ;;
+        *) fail "HELM_SIGSTORE_DOWNLOAD_URL does not begin with https://" ;;
+    esac
+    if command -v curl >/dev/null 2>&1; then
+        curl -fsSL --proto "$scheme" --proto-redir '=https' --retry 3 --connect-timeout 20 \
+            --max-time "$MAX_SECONDS" --max-filesize "$MAX_BYTES" -o "$2" -- "$1"
+    elif command -v wget >/dev/null 2>&1; then
+        # It knows no bound of its own.
+        (ulimit -f $((MAX_BYTES / 512)) && wget -q -T 20 -t 3 -O "$2" -- "$1")
+    else
+        fail "curl or wget is needed to download helm-sigstore"
+    fi || fail "cannot download ${1##*/}"
+}
+
+# Downloads the program, unless it is in place already.
+download() {
+    file=helm-sigstore-$version-$(platform)
+    digest=$(known_digest "$file")
+    [ -n "$digest" ] ||
+        fail "the SHA-256 digest of $file is not known, so nothing is downloaded; set HELM_SIGSTORE_SHA256"
+    if [ -f "$program" ] && [ "$(digest_of "$program")" = "$digest" ]; then
+        return
+    fi
+    mkdir -p -- "$dir/bin"
+    fetched="$dir/bin/.fetched.$$"
+    trap 'rm -f -- "$fetched"' EXIT
+    trap 'exit 1' HUP INT TERM
+    fetch "${HELM_SIGSTORE_DOWNLOAD_URL%/}/$file" "$fetched"
+    found=$(digest_of "$fetched")
+    [ "$found" = "$digest" ] || fail "$file is not what it has to be
+  expected  sha256:$digest
+  found     sha256:$found"
+    install_program "$fetched"
+    rm -f -- "$fetched"
+}
+
 answers_with() { [ "$("$1" version --short 2>/dev/null)" = "$2" ]; }
 
 # Sets `built` to the program that cargo built. cargo itself decides what has to be built anew, so that what is
@@ -76,7 +161,7 @@ build() {
 install_program() {
     mkdir -p -- "$dir/bin"
     new="$dir/bin/.helm-sigstore.$$"
-    trap 'rm -f -- "$new"' EXIT
+    trap 'rm -f -- "$new" "${fetched:-$new}"' EXIT
     trap 'exit 1' HUP INT TERM
     { cp -- "$1" "$new" && chmod 755 "$new"; } || fail "cannot copy $1 to $dir/bin"
     answers_with "$new" "$version" ||
@@ -99,6 +184,8 @@ main() {
     if [ -n "${HELM_SIGSTORE_BINARY:-}" ]; then
         [ -f "$HELM_SIGSTORE_BINARY" ] || fail "HELM_SIGSTORE_BINARY: no such file: $HELM_SIGSTORE_BINARY"
         install_program "$HELM_SIGSTORE_BINARY"
+    elif [ -n "${HELM_SIGSTORE_DOWNLOAD_URL:-}" ]; then
+        download
     elif [ -f "$dir/Cargo.toml" ]; then
         build
         install_program "$built"

@@ -45,7 +45,7 @@
 //!
 //! # What it does not do (yet)
 //!
-//! It knows no GitHub instance (which has no log), no keys in hardware or at a cloud and no policy file, judges no legacy cosign signatures and
+//! It knows no keys in hardware or at a cloud and no policy file, judges no legacy cosign signatures and
 //! no attestations, and checks no PGP signature. It does not push, pull or install charts. It never runs
 //! what is in a chart and never extracts one to disk.
 //!

@@ -296,12 +296,13 @@ pub(super) struct BundleOutArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Trust")]
 pub(super) struct TrustArgs {
-    /// Whom to trust, in place of an instance: a trusted root or trust config, or `embedded` for public-good
-    /// Sigstore as it was when this program was built
+    /// Whom to trust, in place of an instance: a trusted root or trust config (of several roots each counts by
+    /// itself), or `embedded` for public-good Sigstore as it was when this program was built
     #[arg(long, value_name = "FILE|embedded", conflicts_with = "instance", value_parser = NonEmptyStringValueParser::new())]
     pub trusted_root: Option<String>,
 
-    /// Sigstore instance: production, staging, or one that `trust init` has set up; default: production
+    /// Sigstore instance: production, staging, github (attestations of private repositories; verifies only), or one
+    /// that `trust init` has set up; default: production
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub instance: Option<String>,
 

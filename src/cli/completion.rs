@@ -54,14 +54,19 @@ pub fn completion_yaml() -> String {
 
 fn yaml(command: &Command, indent: &str, text: &mut String) {
     let flags = || command.get_arguments().filter(|argument| !argument.is_hide_set());
-    let names: Vec<String> = flags()
-        .filter_map(|argument| argument.get_long().map(str::to_owned))
-        // Helm pairs short flags with long ones by their place, which none of ours needs.
-        .collect();
+    let long = |with_short: bool| {
+        flags()
+            .filter(move |argument| argument.get_short().is_some() == with_short)
+            .filter_map(|argument| argument.get_long().map(str::to_owned))
+    };
+    // Helm pairs short flags with long ones by their place.
+    let short = flags().filter_map(|argument| argument.get_short().map(String::from));
+    let names: Vec<String> = long(true).chain(long(false)).chain(short).collect();
     if !names.is_empty() {
         let _ = writeln!(text, "{indent}flags:");
         for name in names {
-            let _ = writeln!(text, "{indent}  - {name}");
+            // Helm's YAML has `yes` and `y` for true, and two flags of one name end Helm with a panic.
+            let _ = writeln!(text, "{indent}  - \"{name}\"");
         }
     }
     let below: Vec<_> = subcommands(command).collect();
@@ -104,6 +109,8 @@ impl Offer {
 enum Wanted {
     /// This, known without asking anybody.
     Offer(Offer),
+    /// These names of flags.
+    Flags(Offer),
     /// The tags behind a reference; the text is what stands in front of the tag.
     TagsOf(String),
     /// The versions in the repository of a reference, for `--version`.
@@ -120,7 +127,11 @@ pub(super) fn answer(words: &[String], context: &mut Context<'_, '_>) -> Ended {
     let mut definition = parse::definition("helm-sigstore", false);
     definition.build();
     let offer = match wanted(&definition, &before, word) {
-        Wanted::Offer(offer) => offer,
+        // Helm has the names of flags from completion.yaml already, and would show them twice.
+        Wanted::Flags(_) if context.environment.value("HELM_PLUGIN_NAME").is_some() => {
+            Offer::nothing()
+        }
+        Wanted::Flags(offer) | Wanted::Offer(offer) => offer,
         Wanted::TagsOf(front) => Offer::of(
             tags(&front, &before, context)
                 .into_iter()
@@ -178,7 +189,7 @@ fn wanted(definition: &Command, before: &[String], word: &str) -> Wanted {
                 Some(flag) => value(flag, &format!("{name}="), rest, &objects),
                 None => Wanted::Offer(Offer::nothing()),
             },
-            None => Wanted::Offer(Offer::of(flags(command, before))),
+            None => Wanted::Flags(Offer::of(flags(command, before))),
         };
     }
     if command.has_subcommands() {

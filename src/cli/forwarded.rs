@@ -95,6 +95,12 @@ pub(super) fn separate(arguments: Vec<String>) -> Forwarded {
     found
 }
 
+/// Whether Helm may have taken one of our words for itself: to its rules for plugins, this switch has a value.
+pub(super) fn may_have_swallowed(environment: &Environment) -> bool {
+    environment.value("HELM_PLUGIN_NAME").is_some()
+        && environment.is_true("HELM_KUBEINSECURE_SKIP_TLS_VERIFY")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

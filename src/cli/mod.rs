@@ -151,7 +151,10 @@ pub fn run(process: Process<'_>) -> u8 {
     let subject = std::mem::take(&mut context.subject);
     let program = parse::program(&environment);
     for warning in world.take_warnings() {
-        printer.warning(&warning);
+        // Helm would take it for a candidate.
+        if completed.is_none() {
+            printer.warning(&warning);
+        }
     }
     let code = finish(ended, json, &subject, program, tool, &mut printer);
     if code == 0 && printer.stdout_broken() {
@@ -228,7 +231,15 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
         Ok(parsed) => parsed,
         Err(Unparsed::Help(text)) => return Ok(Ended::Text(text)),
         Err(Unparsed::Version) => return Ok(version::answer(json, false, &context.tool)),
-        Err(Unparsed::Wrong(error)) => return Err(error),
+        Err(Unparsed::Wrong(error)) => {
+            let missing = error.what == parse::MISSING;
+            return Err(match missing && forwarded::may_have_swallowed(context.environment) {
+                true => error.note(
+                    "helm takes the word behind --kube-insecure-skip-tls-verify away; put it last, or leave it out",
+                ),
+                false => error,
+            });
+        }
     };
     context.given = given;
     match cli.command {

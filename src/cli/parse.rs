@@ -89,6 +89,9 @@ const REPEATED: &[&str] = &[
     "trusted_root",
 ];
 
+/// What is said where a word is missing that has to be there.
+pub(super) const MISSING: &str = "an argument is missing";
+
 /// A parsed command line.
 #[derive(Debug)]
 pub(super) struct Parsed {
@@ -265,7 +268,7 @@ fn unparsed(error: &clap::Error, program: &str, arguments: &[String], set: &[Str
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = text(ContextKind::InvalidArg).unwrap_or_default();
-            Error::usage("an argument is missing").on(missing.replace("...", ""))
+            Error::usage(MISSING).on(missing.replace("...", ""))
         }
         ErrorKind::ArgumentConflict => match flag(ContextKind::PriorArg) {
             Some(prior) if prior == invalid => Error::usage("given twice").on(invalid.clone()),

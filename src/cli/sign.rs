@@ -18,7 +18,7 @@ use crate::run::{
 use crate::sign::{
     KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
 };
-use crate::verify::{Match, Policy, Verifier};
+use crate::verify::{Match, Policy, TrustRoot, Verifier};
 
 /// Referrers that are read back at most after a signature was attached.
 const MAX_REFERRERS: usize = 100_000;
@@ -77,6 +77,9 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
                 trust::root_and_services(&arguments.trust, config, timeout, context)?;
             let (version, logged) = (arguments.rekor_version, arguments.tlog_upload);
             let services = KeyServices::select(&config, version, logged, context.world.now())?;
+            if logged {
+                check_log(&root, &trust)?;
+            }
             announce_key(&services, &key, context);
             (Signer::with_key(client, services, key), Verifier::new(root), trust)
         }
@@ -85,6 +88,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
                 trust::root_and_services(&arguments.trust, config, timeout, context)?;
             let now = context.world.now();
             let services = Services::select(&config, arguments.rekor_version, now)?;
+            check_log(&root, &trust)?;
             let source = token_source(&arguments, context)?;
             let label = source.label();
             context.world.enter(format!("getting an identity token from {label}"));
@@ -209,6 +213,16 @@ fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<T
         );
     }
     Ok(source)
+}
+
+/// An entry that nobody could verify is not written: it would be public before that is found out.
+fn check_log(root: &TrustRoot, trust: &TrustReport) -> Result<()> {
+    match root.knows_a_log() {
+        true => Ok(()),
+        false => Err(Error::usage("trusted root has no transparency log")
+            .on(trust.source.as_str())
+            .cause("a signature is verified before it is attached, its log entry included")),
+    }
 }
 
 /// A key has no name, so nobody is asked; what becomes public is said.

@@ -63,6 +63,9 @@ pub(super) fn root_and_services(
             "a signature is verified before it is attached, with the root of its instance",
         ));
     }
+    if arguments.trusted_root.is_none() {
+        instance(arguments, context)?.check_signs()?;
+    }
     match (load(arguments, false, false, timeout, context)?, signing_config) {
         (Trust::Named(source), Some(config)) => {
             let config = trust::signing_config(&Source::parse(config))?;
@@ -87,6 +90,11 @@ fn report(of: &InstanceTrust, context: &Context<'_, '_>) -> TrustReport {
     }
 }
 
+fn instance(arguments: &TrustArgs, context: &Context<'_, '_>) -> Result<Instance> {
+    let name = arguments.instance.as_deref().unwrap_or(trust::PRODUCTION);
+    Instance::named(name, context.environment.config_home().as_deref())
+}
+
 fn load(
     arguments: &TrustArgs,
     offline: bool,
@@ -97,8 +105,7 @@ fn load(
     if let Some(text) = &arguments.trusted_root {
         return Ok(Trust::Named(Source::parse(text)));
     }
-    let name = arguments.instance.as_deref().unwrap_or(trust::PRODUCTION);
-    let instance = Instance::named(name, context.environment.config_home().as_deref())?;
+    let instance = instance(arguments, context)?;
     let asking = Asking {
         client: client(arguments)?,
         home: context.environment.cache_home(),
@@ -107,7 +114,7 @@ fn load(
         always,
     };
     let world = context.world.clone();
-    context.world.enter(format!("refreshing the trust of instance {name}"));
+    context.world.enter(format!("refreshing the trust of instance {}", instance.name));
     let loaded = drive(context, timeout, trust::load(&instance, &asking, || world.now()))??;
     for warning in &loaded.warnings {
         context.world.warn(warning.clone());
@@ -165,22 +172,20 @@ fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ende
 
 fn export(arguments: &TrustExportArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let timeout = arguments.common.timeout;
-    let json = match load(&arguments.trust, arguments.offline, false, timeout, context)? {
-        Trust::Named(source) => {
-            trust::trusted_root(&source)?;
-            trust::trusted_root_json(&source)?
-        }
-        Trust::Instance(of) => {
-            of.trust_root()?;
-            of.trusted_root.clone()
-        }
-    };
+    let roots = documents(&load(&arguments.trust, arguments.offline, false, timeout, context)?)?;
     let Some(file) = &arguments.file else {
-        return match arguments.common.output {
-            Output::Json => Ok(Ended::Document(parsed(&json)?)),
-            Output::Text => Ok(Ended::Text(String::from_utf8_lossy(&json).into_owned())),
+        return match (arguments.common.output, roots.as_slice()) {
+            (Output::Json, [root]) => Ok(Ended::Document(parsed(root)?)),
+            (Output::Json, several) => {
+                let several: Result<_> = several.iter().map(|root| parsed(root)).collect();
+                Ok(Ended::Document(Value::Array(several?)))
+            }
+            (Output::Text, _) => {
+                Ok(Ended::Text(String::from_utf8_lossy(&lines(&roots)?).into_owned()))
+            }
         };
     };
+    let json = lines(&roots)?;
     let path = PathBuf::from(file);
     let cannot = |error: std::io::Error| {
         Error::usage("cannot write file").on(file.as_str()).cause(error.to_string())
@@ -198,29 +203,47 @@ fn parsed(json: &[u8]) -> Result<Value> {
         .map_err(|error| Error::usage("trusted root is no JSON").cause(error.to_string()))
 }
 
-fn show(found: &Trust, output: Output, context: &Context<'_, '_>) -> Result<Ended> {
-    let (json, mut document) = match found {
+/// The trusted roots as they were found, after a look whether they can be used.
+fn documents(found: &Trust) -> Result<Vec<Vec<u8>>> {
+    match found {
         Trust::Named(source) => {
             trust::trusted_root(source)?;
-            let document = json!({ "schema": SCHEMA, "source": source.words() });
-            (trust::trusted_root_json(source)?, document)
+            trust::trusted_root_documents(source)
         }
         Trust::Instance(of) => {
             of.trust_root()?;
-            let document = json!({
-                "schema": SCHEMA,
-                "source": of.words(),
-                "mirror": of.instance.mirror.as_str(),
-                "rootVersion": of.root_version,
-                "refreshed": of.refreshed,
-                "age": of.age(context.world.now()),
-                "expires": of.expires,
-                "signing": of.can_sign(),
-            });
-            (of.trusted_root.clone(), document)
+            Ok(vec![of.trusted_root.clone()])
         }
+    }
+}
+
+/// One as it stands; several as JSON lines, which every reader of such files takes.
+fn lines(roots: &[Vec<u8>]) -> Result<Vec<u8>> {
+    if let [root] = roots {
+        return Ok(root.clone());
+    }
+    let mut text = String::new();
+    for root in roots {
+        text.push_str(&format!("{}\n", parsed(root)?));
+    }
+    Ok(text.into_bytes())
+}
+
+fn show(found: &Trust, output: Output, context: &Context<'_, '_>) -> Result<Ended> {
+    let mut document = match found {
+        Trust::Named(source) => json!({ "schema": SCHEMA, "source": source.words() }),
+        Trust::Instance(of) => json!({
+            "schema": SCHEMA,
+            "source": of.words(),
+            "mirror": of.instance.mirror.as_str(),
+            "rootVersion": of.root_version,
+            "refreshed": of.refreshed,
+            "age": of.age(context.world.now()),
+            "expires": of.expires,
+            "signing": of.can_sign(),
+        }),
     };
-    let root = parsed(&json)?;
+    let roots: Vec<_> = documents(found)?.iter().map(|root| parsed(root)).collect::<Result<_>>()?;
     let parts = [
         ("certificateAuthorities", "/uri", "/validFor"),
         ("ctlogs", "/baseUrl", "/publicKey/validFor"),
@@ -228,10 +251,18 @@ fn show(found: &Trust, output: Output, context: &Context<'_, '_>) -> Result<Ende
         ("timestampAuthorities", "/uri", "/validFor"),
     ];
     for (part, url, window) in parts {
-        let entries = root.get(part).and_then(Value::as_array).into_iter().flatten();
-        document[part] = entries
-            .map(|entry| json!({ "url": entry.pointer(url), "validFor": entry.pointer(window) }))
-            .collect();
+        let mut all = Vec::new();
+        for (at, root) in roots.iter().enumerate() {
+            for entry in root.get(part).and_then(Value::as_array).into_iter().flatten() {
+                let mut shown =
+                    json!({ "url": entry.pointer(url), "validFor": entry.pointer(window) });
+                if roots.len() > 1 {
+                    shown["root"] = (at + 1).into();
+                }
+                all.push(shown);
+            }
+        }
+        document[part] = all.into();
     }
     Ok(match output {
         Output::Json => Ended::Document(document),
@@ -271,7 +302,11 @@ fn words(document: &Value) -> String {
             let end = at("/validFor/end").unwrap_or_default();
             let url = at("/url").unwrap_or_default();
             let end = if end.is_empty() { String::new() } else { format!(" until {end}") };
-            words.push_str(&format!("{label}: {url}  from {start}{end}\n"));
+            let root = match entry.get("root") {
+                Some(number) => format!("  (root {number})"),
+                None => String::new(),
+            };
+            words.push_str(&format!("{label}: {url}  from {start}{end}{root}\n"));
         }
     }
     words

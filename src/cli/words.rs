@@ -89,11 +89,25 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
                 line("Timestamp", &time.to_string());
             }
         } else {
-            let signed = outcome.verdict == Verdict::Signed;
-            line("Logged in", if signed { "no log" } else { "not checked" });
+            // A certificate's signature is without log only where its instance has none.
+            let words = match (outcome.verdict, signature.sct) {
+                (Verdict::Signed, _) => "no log",
+                (_, Some(_)) => "no log (the trusted root has none)",
+                (_, None) => "not checked",
+            };
+            line("Logged in", words);
             if let Some(time) = signature.timestamp {
                 line("Timestamp", &time.to_string());
             }
+        }
+    }
+    for signature in outcome.signatures.iter().filter(|s| s.status == Status::Accepted) {
+        if signature.sct == Some(false) {
+            line("Certificate log", "none (the trusted root has none)");
+        }
+        if let Some(root) = &signature.trusted_root {
+            let authority = root.authority.as_deref().unwrap_or("no certificate authority");
+            line("Trusted root", &format!("{} of {} ({authority})", root.number, root.of));
         }
     }
     if let Some(repository) = &outcome.signature_repository {

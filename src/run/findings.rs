@@ -221,6 +221,8 @@ impl<'a> Findings<'a> {
             signer: None,
             log: None,
             timestamp: None,
+            sct: None,
+            trusted_root: None,
             trusted_as: None,
         };
         let report = match content {
@@ -556,6 +558,8 @@ fn fill(report: &mut SignatureReport, verified: &Verified, question: &Question<'
     report.signer = Some(verified.signer().into());
     report.log = verified.log().map(LogReport::from);
     report.timestamp = verified.timestamp();
+    report.sct = verified.sct();
+    report.trusted_root = verified.root().cloned();
     let kind = verified.kind();
     let digest = match question {
         Question::File(question) => match &question.target {

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::chart::Digest;
 use crate::error::{Class, Error};
-use crate::verify::{COSIGN_SIGN_PREDICATE, Claim, Identity, LogRecord, Signer, Verified};
+use crate::verify::{
+    COSIGN_SIGN_PREDICATE, Claim, Identity, LogRecord, RootName, Signer, Verified,
+};
 
 /// The schema that the JSON form follows.
 pub const SCHEMA: &str = "helm-sigstore.report/v1";
@@ -318,6 +320,10 @@ pub struct SignatureReport {
     pub log: Option<LogReport>,
     /// The timestamp authority's time, when it verified.
     pub timestamp: Option<Timestamp>,
+    /// Whether a certificate log vouches for the certificate, when it verified.
+    pub sct: Option<bool>,
+    /// The root that it was verified with, where the file holds several.
+    pub trusted_root: Option<RootName>,
     /// The trusted identity that the signer is, when it was accepted for one.
     pub trusted_as: Option<TrustedAs>,
 }
@@ -342,6 +348,8 @@ impl SignatureReport {
             signer: Some(SignerReport::from(verified.signer())),
             log: verified.log().map(LogReport::from),
             timestamp: verified.timestamp(),
+            sct: verified.sct(),
+            trusted_root: verified.root().cloned(),
             trusted_as: None,
         }
     }

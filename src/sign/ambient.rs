@@ -133,11 +133,9 @@ mod tests {
 
     #[cfg(unix)]
     fn program(script: &str) -> (tempfile::TempDir, PathBuf) {
-        use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent");
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        helm_sigstore_kit::program::write(&path, script);
         (directory, path)
     }
 

@@ -12,6 +12,10 @@ use crate::net::{PlainHttp, Url};
 
 /// The name of the instance that counts where none is named.
 pub const PRODUCTION: &str = "production";
+/// The name of the instance for staging.
+const STAGING: &str = "staging";
+/// The name of GitHub's own instance, which signs attestations of private repositories.
+const GITHUB: &str = "github";
 
 const SCHEMA: &str = "helm-sigstore.instance/v1";
 
@@ -48,13 +52,24 @@ impl Instance {
                 "https://tuf-repo-cdn.sigstore.dev",
                 include_bytes!("roots/production.json"),
             ),
-            "staging" => {
+            STAGING => {
                 built_in("https://tuf-repo-cdn.sigstage.dev", include_bytes!("roots/staging.json"))
             }
-            "github" => Err(Error::usage("instance is not supported yet")
-                .on(name)
-                .cause("GitHub's own instance has no transparency log, and one is required here")),
+            GITHUB => built_in("https://tuf-repo.github.com", include_bytes!("roots/github.json")),
             _ => Self::read(name, home),
+        }
+    }
+
+    /// Insists that somebody else than its owner can sign with the instance.
+    ///
+    /// # Errors
+    /// Usage, for GitHub's: it publishes a trusted root, and no services to sign with.
+    pub fn check_signs(&self) -> Result<()> {
+        match self.name.as_str() {
+            GITHUB => Err(Error::usage("instance names no services to sign with")
+                .on(format!("instance {GITHUB}"))
+                .cause("GitHub signs with it for its own; here it is for verifying")),
+            _ => Ok(()),
         }
     }
 
@@ -123,7 +138,7 @@ pub fn file(home: &Path, name: &str) -> PathBuf {
 /// A name becomes a file name, and has to be told from the names that are taken.
 fn check_name(name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-    let taken = [PRODUCTION, "staging", "github", "embedded"].contains(&name);
+    let taken = [PRODUCTION, STAGING, GITHUB, "embedded"].contains(&name);
     if taken {
         return Err(Error::usage("name of an instance is taken").on(name));
     }
@@ -159,10 +174,10 @@ mod tests {
 
     #[test]
     fn the_embedded_roots_vouch_for_themselves() {
-        for name in [PRODUCTION, "staging"] {
+        for name in [PRODUCTION, STAGING, GITHUB] {
             let instance = Instance::named(name, None).unwrap();
-            assert_eq!(tuf::check_root(&instance.root), Ok(()));
-            assert!(instance.mirror.as_str().ends_with(".dev/"));
+            assert_eq!(tuf::check_root(&instance.root), Ok(()), "{name}");
+            assert!(instance.mirror.as_str().starts_with("https://tuf-repo"), "{name}");
         }
     }
 

@@ -34,27 +34,34 @@ const FRESH: SignedDuration = SignedDuration::from_hours(24);
 /// What helps where nothing can be trusted.
 const HINT: &str = "--trusted-root FILE";
 
-/// Reads and prepares the trusted root that a flag names.
+/// Reads and prepares the trusted root that a flag names, or the several of a file.
 ///
 /// # Errors
 /// Undecided (`trust-unusable`), when it cannot be used; usage, when the file cannot be opened.
 pub fn trusted_root(source: &Source) -> Result<TrustRoot> {
-    TrustRoot::from_json(&trusted_root_json(source)?).map_err(|error| match source {
+    let documents = trusted_root_documents(source)?;
+    TrustRoot::from_documents(&documents).map_err(|error| match source {
         Source::Embedded => error,
         Source::File(path) => error.on(path.display().to_string()),
     })
 }
 
-/// The trusted root that a flag names, as JSON.
+/// The trusted roots that a flag names, as JSON; mostly one.
 ///
 /// # Errors
 /// As [`trusted_root`].
-pub fn trusted_root_json(source: &Source) -> Result<Vec<u8>> {
-    match source {
-        Source::Embedded => Ok(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec()),
-        Source::File(path) => source::part(source::read(path)?, "trustedRoot")
-            .map_err(|error| error.on(path.display().to_string())),
-    }
+pub fn trusted_root_documents(source: &Source) -> Result<Vec<Vec<u8>>> {
+    let path = match source {
+        Source::Embedded => return Ok(vec![SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec()]),
+        Source::File(path) => path,
+    };
+    let documents = source::documents(source::read(path)?);
+    documents
+        .and_then(|documents| {
+            let parts = documents.into_iter().map(|json| source::part(json, source::TRUSTED_ROOT));
+            parts.collect()
+        })
+        .map_err(|error| error.on(path.display().to_string()))
 }
 
 /// Reads the signing config that a flag names.
@@ -65,7 +72,7 @@ pub fn signing_config(source: &Source) -> Result<SigningConfig> {
     match source {
         Source::Embedded => parse_signing_config(SIGSTORE_PRODUCTION_SIGNING_CONFIG.as_bytes()),
         Source::File(path) => source::read(path)
-            .and_then(|bytes| source::part(bytes, "signingConfig"))
+            .and_then(|bytes| source::part(bytes, source::SIGNING_CONFIG))
             .and_then(|json| parse_signing_config(&json))
             .map_err(|error| error.on(path.display().to_string())),
     }

@@ -32,28 +32,65 @@ impl Source {
     }
 }
 
+/// The documents of a file, one after the other: `gh attestation trusted-root` writes several trusted roots,
+/// one a line. A file that is one document is that document, byte for byte.
+///
+/// # Errors
+/// Undecided (`trust-unusable`): what follows the first document is none.
+pub(super) fn documents(bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    let stream = serde_json::Deserializer::from_slice(&bytes);
+    for document in stream.into_iter::<Box<serde_json::value::RawValue>>() {
+        match document {
+            Ok(document) => found.push(document.get().as_bytes().to_vec()),
+            // A single one that is no JSON at all is judged by whoever wants to use it.
+            Err(_) if found.is_empty() => return Ok(vec![bytes]),
+            Err(error) => {
+                return Err(unusable(format!("document {}: {error}", found.len() + 1)));
+            }
+        }
+    }
+    Ok(if found.len() > 1 { found } else { vec![bytes] })
+}
+
 /// One of the two documents of the combined trust config
 /// (`application/vnd.dev.sigstore.clienttrustconfig.v0.1+json`); any other file is its own document.
 ///
 /// # Errors
 /// Undecided (`trust-unusable`): a trust config without that document.
 pub(super) fn part(json: Vec<u8>, member: &str) -> Result<Vec<u8>> {
-    let unusable = |cause: String| {
-        Error::new(Class::Undecided, Reason::TrustUnusable, "trust config cannot be used")
-            .cause(cause)
-    };
-    // What is no JSON at all is judged by whoever wants to use it.
-    let Ok(serde_json::Value::Object(mut document)) = serde_json::from_slice(&json) else {
+    let Ok(document) = serde_json::from_slice::<TrustConfig>(&json) else {
         return Ok(json);
     };
-    let media_type = document.get("mediaType").and_then(|value| value.as_str());
-    if !media_type.is_some_and(|name| name.contains(".sigstore.clienttrustconfig.")) {
+    if !document.media_type.contains(".sigstore.clienttrustconfig.") {
         return Ok(json);
     }
-    match document.remove(member) {
-        Some(part) => serde_json::to_vec(&part).map_err(|error| unusable(error.to_string())),
+    let part = match member {
+        TRUSTED_ROOT => document.trusted_root,
+        _ => document.signing_config,
+    };
+    match part {
+        Some(part) => Ok(part.get().as_bytes().to_vec()),
         None => Err(unusable(format!("it holds no {member}"))),
     }
+}
+
+/// The trusted root in a trust config.
+pub(super) const TRUSTED_ROOT: &str = "trustedRoot";
+/// The signing config in a trust config.
+pub(super) const SIGNING_CONFIG: &str = "signingConfig";
+
+/// The combined trust config; its parts as they stand there.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TrustConfig {
+    media_type: String,
+    trusted_root: Option<Box<serde_json::value::RawValue>>,
+    signing_config: Option<Box<serde_json::value::RawValue>>,
+}
+
+fn unusable(cause: String) -> Error {
+    Error::new(Class::Undecided, Reason::TrustUnusable, "trust config cannot be used").cause(cause)
 }
 
 /// Reads a trust file, within its bound.
@@ -85,8 +122,21 @@ mod tests {
         assert_eq!(part(combined.to_vec(), "trustedRoot").unwrap(), br#"{"a":1}"#);
         let error = part(combined.to_vec(), "signingConfig").unwrap_err();
         assert_eq!(error.reason, Reason::TrustUnusable);
+        let twice = br#"{"mediaType":"application/vnd.dev.sigstore.clienttrustconfig.v0.1+json","trustedRoot":{},"trustedRoot":{"a":1}}"#;
+        assert_eq!(part(twice.to_vec(), "trustedRoot").unwrap(), twice);
         for other in [&b"{}"[..], b"nonsense", br#"{"trustedRoot":{}}"#] {
             assert_eq!(part(other.to_vec(), "trustedRoot").unwrap(), other);
         }
+    }
+
+    #[test]
+    fn a_file_of_lines_is_several_documents_and_any_other_is_itself() {
+        let several = documents(b"{\"a\":1}\n\n{\"b\": 2}\n".to_vec()).unwrap();
+        assert_eq!(several, [b"{\"a\":1}".to_vec(), b"{\"b\": 2}".to_vec()]);
+        for one in ["{ \"a\": 1 }\n", "", "nonsense", "{", "[]"] {
+            assert_eq!(documents(one.into()).unwrap(), [one.as_bytes().to_vec()], "{one:?}");
+        }
+        let error = documents(b"{}\n{}\nx".to_vec()).unwrap_err();
+        assert!(error.to_string().contains("document 3"), "{error}");
     }
 }

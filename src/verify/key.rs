@@ -102,13 +102,16 @@ impl Verifier {
         }
         let policy = PublicKeyVerificationPolicy::new(key.der().clone());
         let policy = if logged { policy } else { policy.skip_tlog_unsafe() };
-        let checked = self.crate_verify(bundle, artifact, &policy, logged, now)?;
-        if logged && !checked.tlog_verified() {
-            return Err(Failure::No(Error::refused(Reason::BadSignature, "log was not checked")));
-        }
-        let mut verified = self.record(bundle, &checked, logged);
-        verified.signer = key_signer(key);
-        Ok(verified)
+        self.with_a_root(|root| {
+            let checked = root.crate_verify(bundle, artifact, &policy, logged, now)?;
+            if logged && !checked.tlog_verified() {
+                let error = Error::refused(Reason::BadSignature, "log was not checked");
+                return Err(Failure::No(error));
+            }
+            let mut verified = root.record(bundle, &checked, logged);
+            verified.signer = key_signer(key);
+            Ok(verified)
+        })
     }
 
     /// Judges a bundle that we have just made with `key`; without a log when it is to have none.

@@ -4,6 +4,7 @@
 //! comparison, which can only refuse more) a clock. Every format is turned into a [`Bundle`] and goes
 //! through the one [`Verifier`]; only it can make a [`Verified`].
 
+mod against;
 mod bundle;
 mod certificate;
 mod claimed;
@@ -37,5 +38,5 @@ pub use statement::{
     COSIGN_SIGN_PREDICATE, PAYLOAD_TYPE, Statement, StatementSubject, SubjectKind,
     TITLE_ANNOTATION, VERSION_ANNOTATION,
 };
-pub use trust_root::TrustRoot;
+pub use trust_root::{RootName, TrustRoot};
 pub use verifier::{Artifact, Judgement, LogRecord, Stage, Verified, Verifier};

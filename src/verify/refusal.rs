@@ -42,11 +42,7 @@ pub(super) fn explain(error: &CrateError, stranger: Option<String>) -> Error {
         CrateError::Bundle(_) | CrateError::InvalidBundle(_) | CrateError::ArtifactMismatch(_)
     );
     if let (false, Some(why)) = (structural, stranger) {
-        return Error::refused(
-            Reason::UntrustedInstance,
-            "signature is from a Sigstore instance that is not trusted",
-        )
-        .cause(why);
+        return self::stranger(why);
     }
     let (reason, what) = match error {
         CrateError::ArtifactMismatch(_) => (Reason::NotCovered, "signature is over something else"),
@@ -72,6 +68,25 @@ pub(super) fn explain(error: &CrateError, stranger: Option<String>) -> Error {
     let mut words = error.to_string();
     words.truncate(words.char_indices().nth(400).map_or(words.len(), |(at, _)| at));
     Error::refused(reason, what).cause(words)
+}
+
+/// What certificates of GitHub's own instance say of their issuer.
+const GITHUB: &str = "O=GitHub\\, Inc.";
+
+/// The refusal of a signature from an instance that the trusted root does not know.
+pub(super) fn stranger(why: String) -> Error {
+    let hint = why
+        .contains(GITHUB)
+        .then_some("if GitHub's own instance is to be trusted: --instance github");
+    let error = Error::refused(
+        Reason::UntrustedInstance,
+        "signature is from a Sigstore instance that is not trusted",
+    )
+    .cause(why);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 #[cfg(test)]

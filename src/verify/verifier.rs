@@ -1,22 +1,17 @@
 //! The one verifier. Every bundle, of whatever origin, is judged here and nowhere else.
 
 use jiff::Timestamp;
-use sigstore_types::{KindVersion, TransparencyLogEntry};
-use sigstore_verify::{
-    Error as CrateError, TransparencyLogError, VerificationPolicy, VerificationResult,
-};
 
 use super::bundle::Bundle;
-use super::certificate::{Claims, holder};
 use super::coverage::{
     Coverage, Covered, NamedVersion, Question, VersionCheck, cover, meaning, needs_config,
 };
 use super::policy::Policy;
 use super::public_key::{is_by_key, other_kind};
-use super::refusal::{Failure, explain};
+use super::refusal::Failure;
 use super::signer::Signer;
 use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
-use super::trust_root::TrustRoot;
+use super::trust_root::{RootName, TrustRoot};
 use crate::chart::{ChartManifest, Digest};
 use crate::error::{Error, Reason, Result};
 
@@ -35,8 +30,10 @@ pub struct LogRecord {
 #[derive(Clone, Debug)]
 pub struct Verified {
     pub(super) signer: Signer,
-    log: Option<LogRecord>,
-    timestamp: Option<Timestamp>,
+    pub(super) log: Option<LogRecord>,
+    pub(super) timestamp: Option<Timestamp>,
+    pub(super) sct: Option<bool>,
+    pub(super) root: Option<RootName>,
     kind: Option<SubjectKind>,
     covered: Covered,
     named: Option<NamedVersion>,
@@ -51,6 +48,8 @@ impl Verified {
             signer,
             log: None,
             timestamp: None,
+            sct: None,
+            root: None,
             kind: None,
             covered: Covered::default(),
             named: None,
@@ -72,6 +71,17 @@ impl Verified {
     /// The earliest verified time of a timestamp authority.
     pub fn timestamp(&self) -> Option<Timestamp> {
         self.timestamp
+    }
+
+    /// Whether a certificate log vouches for the certificate; it does not only where the trusted root has no
+    /// such log. Nothing for a key.
+    pub fn sct(&self) -> Option<bool> {
+        self.sct
+    }
+
+    /// Which root it was verified with, where there are several.
+    pub fn root(&self) -> Option<&RootName> {
+        self.root.as_ref()
     }
 
     /// What was matched; nothing for an artifact that is no chart.
@@ -144,7 +154,7 @@ pub enum Stage {
     Complete,
 }
 
-/// Judges bundles against one trusted root.
+/// Judges bundles against a trusted root, or several.
 #[derive(Debug)]
 pub struct Verifier {
     pub(super) trust: Option<TrustRoot>,
@@ -255,7 +265,7 @@ impl Verifier {
         stage: Stage,
         now: Timestamp,
     ) -> Result<Verified> {
-        self.check(bundle, artifact, stage, now).map_err(Error::from)
+        self.check_by_certificate(bundle, artifact, stage, now).map_err(Error::from)
     }
 
     /// The cryptography, by the kind of the bundle and, where a key is trusted, with that key.
@@ -270,179 +280,7 @@ impl Verifier {
             (Policy::Key(trusted), true) => self.check_by_key(bundle, artifact, Some(trusted), now),
             (_, true) => self.check_by_key(bundle, artifact, None, now),
             (Policy::Key(_), false) if self.trust.is_none() => Err(Failure::No(other_kind(false))),
-            (_, false) => self.check(bundle, artifact, Stage::Complete, now),
+            (_, false) => self.check_by_certificate(bundle, artifact, Stage::Complete, now),
         }
     }
-
-    fn check(
-        &self,
-        bundle: &Bundle,
-        artifact: Artifact<'_>,
-        stage: Stage,
-        now: Timestamp,
-    ) -> Result<Verified, Failure> {
-        let unlogged = bundle.inner().verification_material.tlog_entries.is_empty();
-        if unlogged && bundle.message().is_some() && stage == Stage::Complete {
-            return Err(Failure::No(
-                Error::refused(Reason::BadSignature, "signature is in no transparency log")
-                    .cause("nothing proves that the certificate was valid when it signed"),
-            ));
-        }
-        let policy = VerificationPolicy::any_identity();
-        let policy = match stage {
-            Stage::BeforeLog => policy.skip_tlog_unsafe(),
-            Stage::Complete => policy,
-        };
-        let checked = self.crate_verify(bundle, artifact, &policy, true, now)?;
-        // The crate proves each of these under this policy; asked again, so that a change of its
-        // defaults can never become a change of ours.
-        let proved = checked.certificate_verified()
-            && checked.sct_verified()
-            && (stage == Stage::BeforeLog || checked.tlog_verified());
-        if !proved {
-            return Err(Failure::No(Error::refused(
-                Reason::BadSignature,
-                "certificate or log was not checked",
-            )));
-        }
-        let mut verified = self.record(bundle, &checked, stage == Stage::Complete);
-        // The crate reads the first e-mail address or URI, and overlooks what stands beside it.
-        if let Some(leaf) = bundle.inner().signing_certificate() {
-            let (kind, identity) = holder(leaf).map_err(Failure::No)?.unzip();
-            verified.signer.kind = kind;
-            verified.signer.identity = identity.unwrap_or_default();
-        }
-        Ok(verified)
-    }
-
-    /// Asks the crate; `logged` says whether log entries were proved by what it checked.
-    pub(super) fn crate_verify(
-        &self,
-        bundle: &Bundle,
-        artifact: Artifact<'_>,
-        policy: &dyn sigstore_verify::Policy,
-        logged: bool,
-        now: Timestamp,
-    ) -> Result<VerificationResult, Failure> {
-        let inner = bundle.inner();
-        let Some(trust) = &self.trust else {
-            return Err(Failure::No(Error::undecided(
-                Reason::TrustUnusable,
-                "log and timestamps need a trusted root",
-            )));
-        };
-        let verifier = &trust.verifier;
-        let result = match artifact {
-            Artifact::Bytes(bytes) => verifier.verify(bytes, inner, policy),
-            Artifact::Digest(digest) => {
-                let hash = sigstore_types::Sha256Hash::new(digest.bytes());
-                verifier.verify(hash, inner, policy)
-            }
-        };
-        let entry_times = || {
-            let entries = &inner.verification_material.tlog_entries;
-            // Without a promise nobody signed the time, and a stranger could turn a no into a wait.
-            let promised = |entry: &&TransparencyLogEntry| {
-                entry.inclusion_promise.is_some()
-                    && entry.kind_version != KindVersion::HashedRekordV002
-            };
-            entries.iter().filter(promised).filter_map(|entry| entry.integrated_time)
-        };
-        match result {
-            Ok(result) => {
-                let times = result.verified_timestamps();
-                if logged {
-                    // A signature by a key may have no time at all: then the log has to be in use now.
-                    let present = [now];
-                    let times = if times.is_empty() { &present[..] } else { times };
-                    check_log_windows(trust, inner, times).map_err(Failure::No)?;
-                }
-                match times.iter().max() {
-                    Some(latest) if *latest > now => Err(Failure::future(*latest, now)),
-                    _ => Ok(result),
-                }
-            }
-            // The crate compares with the system's clock; what it refuses as future stays open here.
-            Err(CrateError::TransparencyLog(TransparencyLogError::IntegratedTime(words))) => {
-                match entry_times().max() {
-                    Some(latest) if latest > now => Err(Failure::future(latest, now)),
-                    _ => Err(Failure::No(
-                        Error::refused(Reason::BadSignature, "log entry has a wrong time")
-                            .cause(words),
-                    )),
-                }
-            }
-            Err(error) => Err(Failure::No(explain(&error, trust.stranger(inner)))),
-        }
-    }
-
-    /// What was proved, of log and log entries only where `logged`.
-    pub(super) fn record(
-        &self,
-        bundle: &Bundle,
-        checked: &VerificationResult,
-        logged: bool,
-    ) -> Verified {
-        let claims = checked.certificate().map(|certificate| &certificate.ci_claims);
-        let claim =
-            |pick: fn(&sigstore_verify::crypto::x509::FulcioCiClaims) -> &Option<String>| {
-                claims.and_then(|claims| pick(claims).clone())
-            };
-        let signer = Signer {
-            identity: checked.identity().map(ToString::to_string).unwrap_or_default(),
-            kind: None,
-            issuer: checked.issuer().unwrap_or_default().to_owned(),
-            key_id: None,
-            source_repository: claim(|claims| &claims.source_repository_uri),
-            source_ref: claim(|claims| &claims.source_repository_ref),
-            source_digest: claim(|claims| &claims.source_repository_digest),
-            workflow: claim(|claims| &claims.build_config_uri),
-            run_uri: claim(|claims| &claims.run_invocation_uri),
-            claims: claims.map(Claims::read).unwrap_or_default(),
-        };
-        let material = &bundle.inner().verification_material;
-        let log = match logged {
-            false => None,
-            true => material.tlog_entries.iter().find_map(|e| self.log_record(e)),
-        };
-        // In the crate's list timestamps, one a token, come first, and last for a key.
-        let tokens = material.timestamp_verification_data.rfc3161_timestamps.len();
-        let times = checked.verified_timestamps();
-        let skipped = if is_by_key(bundle) { times.len().saturating_sub(tokens) } else { 0 };
-        let timestamp = times.iter().skip(skipped).take(tokens).min().copied();
-        Verified { log, timestamp, ..Verified::by(signer) }
-    }
-
-    /// What a verified entry proves about its place in a log. An index stands only under a promise
-    /// (v1, whose signature covers it) or in a v2 proof; the log is the one whose key signed.
-    fn log_record(&self, entry: &TransparencyLogEntry) -> Option<LogRecord> {
-        let log = self.trust.as_ref()?.log_of(entry)?;
-        let v2 = entry.kind_version == KindVersion::HashedRekordV002;
-        let promised = !v2 && entry.inclusion_promise.is_some();
-        Some(LogRecord {
-            url: log.base_url.clone(),
-            index: (v2 || promised).then(|| entry.log_index.get()),
-            time: entry.integrated_time.filter(|_| promised),
-        })
-    }
-}
-
-/// A log's key vouches for what was signed while it was in use. The crate holds a promise's own time
-/// against the key's window; an entry without promise has none, so every verified time counts here.
-fn check_log_windows(
-    trust: &TrustRoot,
-    bundle: &sigstore_types::Bundle,
-    times: &[Timestamp],
-) -> Result<()> {
-    for entry in &bundle.verification_material.tlog_entries {
-        let window = trust.log_of(entry).map(|log| log.public_key.valid_for);
-        let covered = window.is_some_and(|window| {
-            window.is_none_or(|window| times.iter().all(|time| window.contains(*time)))
-        });
-        if !covered {
-            return Err(Error::refused(Reason::BadSignature, "log entry does not verify")
-                .cause("the key of its log was not in use when this was signed"));
-        }
-    }
-    Ok(())
 }

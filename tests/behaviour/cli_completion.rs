@@ -67,6 +67,43 @@ fn a_registry_that_does_not_answer_is_not_waited_for_and_nothing_is_said() {
 }
 
 #[test]
+fn what_helm_knows_from_its_own_file_is_not_offered_twice() {
+    let mut world = World::new();
+    world.environment.insert("HELM_PLUGIN_NAME".to_owned(), "sigstore".to_owned());
+    assert_eq!(complete(&world, &["verify", "--certificate-i"]), (Vec::new(), ":4".to_owned()));
+    assert_eq!(complete(&world, &["verify", "--output", "j"]).0, ["json"]);
+    assert_eq!(complete(&world, &["veri"]).0, ["verify"]);
+}
+
+#[test]
+fn the_file_that_helm_completes_from_is_made_of_the_command_line() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("completion.yaml");
+    let text = helm_sigstore::cli::completion_yaml();
+    if std::env::var_os("HELM_SIGSTORE_UPDATE_SNAPSHOTS").is_some_and(|value| value == "1") {
+        std::fs::write(&path, &text).unwrap();
+        return;
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == text,
+        "completion.yaml is not of this command line; with HELM_SIGSTORE_UPDATE_SNAPSHOTS=1 it is written anew"
+    );
+}
+
+#[test]
+fn a_completion_says_no_password_and_warns_of_none() {
+    let world = World::new();
+    world.push(&Chart::new("web", "1.4.2"));
+    let typed = format!("{}:", world.repository("web"));
+    // A literal password makes a warning elsewhere; Helm would take it for a candidate.
+    let words = ["verify", "--username", "jane", "--password", "s3cret", &typed];
+    let (values, directive) = complete(&world, &words);
+    assert_eq!((values, directive.as_str()), (vec![format!("{typed}1.4.2")], ":4"));
+    let unfinished = ["verify", "--username", "jane", "--password", "s3cret"];
+    assert_eq!(complete(&world, &unfinished), (Vec::new(), ":4".to_owned()));
+}
+
+#[test]
 fn there_is_a_script_for_every_shell_and_bash_reads_its_own() {
     let world = World::new();
     for shell in ["bash", "fish", "powershell", "zsh"] {

@@ -33,12 +33,9 @@ fn hides(ended: &Ended, token: &str) {
 /// Puts a command into the test's `PATH`.
 #[cfg(unix)]
 fn install(world: &mut World, name: &str, script: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
     let directory = world.path("bin");
     std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join(name);
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    helm_sigstore_kit::program::write(&directory.join(name), script);
     let directory = directory.display().to_string();
     set(world, "PATH", &format!("relative:{directory}"));
 }

@@ -301,7 +301,10 @@ fn an_instance_in_the_arguments_is_used_in_place_of_files_in_the_environment() {
     world.verify(&[&reference, "--instance", NAME]).exits(0);
     world.run(&["sign", &reference, "--instance", NAME]).exits(0);
     world.verify(&[&reference, "--instance", "absent"]).exits(2).says("no such instance");
-    world.verify(&[&reference, "--instance", "github"]).exits(2).says("not supported yet");
+    world
+        .verify(&[&reference, "--instance", "github", "--offline"])
+        .exits(4)
+        .says("instance github");
     drop(tuf);
 }
 

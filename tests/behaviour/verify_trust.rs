@@ -117,6 +117,11 @@ fn every_part_of_the_trusted_root_is_needed() {
             assert_eq!(ended.code, 5, "{version:?} {part}: {}", ended.stderr);
             let without = root(&world, |root| root[part] = json!([]));
             let ended = world.verify(&[&reference, "--trusted-root", &without]);
+            // What vouches for certificates is asked exactly where the root has it, and its absence is said.
+            if part == "ctlogs" {
+                ended.exits(0).prints("Certificate log: none (the trusted root has none)");
+                continue;
+            }
             assert!([4, 5].contains(&ended.code), "{version:?} {part}: {}", ended.stderr);
             assert_eq!(ended.stdout, "");
         }

@@ -61,6 +61,7 @@ plugin_in() {
 
     SIGNER=-
     LOG=-
+    completes "$base"
     row -g 'Uninstalled plugin: sigstore' "helm plugin uninstall" helm plugin uninstall sigstore
     row "helm plugin uninstall: the clone is still there" test -f "$CLONE/plugin.yaml"
     # From here on with the program that was built above.
@@ -76,7 +77,9 @@ plugin_in() {
     row -e refused -g 'run: helm plugin uninstall sigstore and retry' "helm plugin install, of a wrong program" \
         helm plugin install "$CLONE"
     row "helm plugin uninstall, after that" helm plugin uninstall sigstore
-    HELM_SIGSTORE_BINARY=$WORK/$helm-binary
+    unset HELM_SIGSTORE_BINARY
+    downloads "$WORK/$helm-binary" "$version"
+    export HELM_SIGSTORE_BINARY=$WORK/$helm-binary
 
     mkdir -p "$other"
     printf 'name: sigstore # another\nversion: 0.0.9\nusage: u\ndescription: d\nplatformCommand: [{command: echo, args: [other]}]\n' \
@@ -89,6 +92,69 @@ plugin_in() {
     row "the clone is still there" test -f "$CLONE/plugin.yaml"
     row -g '^other' "the other plugin still works" helm sigstore
     unset HELM_SIGSTORE_BINARY
+}
+
+# What Helm's own completion makes of completion.yaml and plugin.complete; the charts lie below $1.
+completes() {
+    row -g '^verify$' "helm __complete sigstore" helm __complete sigstore ver
+    row -g '^generate$' "helm __complete sigstore key" helm __complete sigstore key ""
+    row -g '^--certificate-identity-regexp$' "helm __complete sigstore verify --cert…" \
+        helm __complete sigstore verify --certificate-identity-
+    row "no flag is offered twice" offers_once helm __complete sigstore verify --
+    row -g '^json$' "helm __complete sigstore verify -o" helm __complete sigstore verify -o ""
+    row -g "^$1/web:1.4.2\$" "helm __complete sigstore verify REPOSITORY:" \
+        env HELM_SIGSTORE_PLAIN_HTTP=true "$HELM" -n x __complete sigstore verify "$1/web:"
+    row -g '^:4$' "the same of a registry that is not there" timeout 10 "$HELM" __complete sigstore verify "oci://127.0.0.1:9/web:"
+    row -g 'complete' "helm completion bash" helm completion bash
+}
+
+offers_once() {
+    local repeated
+    repeated=$("$@" 2>/dev/null | cut -f 1 | sort | uniq -d)
+    echo "repeated: $repeated"
+    [ -z "$repeated" ]
+}
+
+# The program $1 of version $2, downloaded by the hook from a server on loopback.
+downloads() {
+    local folder=$WORK/release name port digest pid
+    name=helm-sigstore-$2-linux-$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
+    mkdir -p "$folder"
+    cp "$1" "$folder/$name"
+    digest=$(sha256sum <"$1" | cut -d ' ' -f 1)
+    port=$(free_ports 1)
+    (cd "$folder" && exec python3 -m http.server "$port" --bind 127.0.0.1) >"$folder.log" 2>&1 </dev/null &
+    pid=$!
+    SERVERS+=("$pid")
+    wait_for_answer "$folder.log" "http://127.0.0.1:$port/" "$pid" || { failed_before "download" "no server"; return; }
+    export HELM_SIGSTORE_DOWNLOAD_URL=http://127.0.0.1:$port
+    rm -rf "$CLONE/bin"
+    row -e refused -g "digest of $name is not known" "helm plugin install, download without a digest" \
+        helm plugin install "$CLONE"
+    helm plugin uninstall sigstore >/dev/null 2>&1
+    export HELM_SIGSTORE_SHA256=${digest//[0-7]/8}
+    row -e refused -g "found     sha256:$digest" "helm plugin install, download of another digest" \
+        helm plugin install "$CLONE"
+    row "nothing was put in place" test -z "$(ls -A "$CLONE/bin")"
+    helm plugin uninstall sigstore >/dev/null 2>&1
+    HELM_SIGSTORE_SHA256=$digest
+    row -g 'is in place' "helm plugin install, download" helm plugin install "$CLONE"
+    row -g "^helm-sigstore $2\$" "helm sigstore version, as downloaded" helm sigstore version
+    helm plugin uninstall sigstore >/dev/null 2>&1
+    unset HELM_SIGSTORE_SHA256
+    printf '%s  other\n%s *%s\r\n' "${digest//[0-7]/8}" "$digest" "$name" >"$CLONE/checksums.txt"
+    rm -rf "$CLONE/bin"
+    row -g 'is in place' "helm plugin install, download by checksums.txt" helm plugin install "$CLONE"
+    rm "$CLONE/checksums.txt"
+    helm plugin uninstall sigstore >/dev/null 2>&1
+    HELM_SIGSTORE_DOWNLOAD_URL=http://r.invalid
+    HELM_SIGSTORE_SHA256=$digest
+    export HELM_SIGSTORE_SHA256
+    rm -rf "$CLONE/bin"
+    row -e refused -g 'does not begin with https://' "helm plugin install, download over http" helm plugin install "$CLONE"
+    helm plugin uninstall sigstore >/dev/null 2>&1
+    unset HELM_SIGSTORE_DOWNLOAD_URL HELM_SIGSTORE_SHA256
+    kill "$pid" 2>/dev/null
 }
 
 # Everything that one Helm keeps lies in $2.

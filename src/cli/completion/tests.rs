@@ -9,7 +9,9 @@ fn offered(words: &[&str]) -> Wanted {
 }
 
 fn values(words: &[&str]) -> (Vec<String>, u8) {
-    let Wanted::Offer(offer) = offered(words) else { panic!("{words:?} asks for tags") };
+    let (Wanted::Offer(offer) | Wanted::Flags(offer)) = offered(words) else {
+        panic!("{words:?} asks for tags")
+    };
     let word = words.last().unwrap();
     let values = offer.candidates.into_iter().map(|(value, _)| value);
     (values.filter(|value| value.starts_with(word)).collect(), offer.directive)
@@ -58,7 +60,7 @@ fn values_are_completed_where_they_are_known() {
 fn a_repository_is_asked_for_its_tags_and_only_then() {
     let front = |words: &[&str]| match offered(words) {
         Wanted::TagsOf(front) | Wanted::VersionsOf(front) => Some(front),
-        Wanted::Offer(_) => None,
+        Wanted::Offer(_) | Wanted::Flags(_) => None,
     };
     assert_eq!(front(&["verify", "oci://r.io/web:"]).as_deref(), Some("oci://r.io/web"));
     assert_eq!(front(&["sign", "r.io:5000/a/web:1."]).as_deref(), Some("r.io:5000/a/web"));
@@ -80,7 +82,29 @@ fn a_repository_is_asked_for_its_tags_and_only_then() {
 fn the_static_form_names_every_command_and_its_flags() {
     let text = completion_yaml();
     assert!(text.contains("\ncommands:\n"), "{text}");
-    for line in ["  - name: verify\n", "      - certificate-identity\n", "      - name: init\n"] {
+    for line in ["  - name: verify\n", "      - \"certificate-identity\"\n", "      - name: init\n"]
+    {
         assert!(text.contains(line), "no {line:?} in {text}");
+    }
+}
+
+#[test]
+fn helm_pairs_short_flags_with_long_ones_by_their_place() {
+    #[derive(serde::Deserialize)]
+    struct Static {
+        name: String,
+        #[serde(default)]
+        flags: Vec<String>,
+        #[serde(default)]
+        commands: Vec<Static>,
+    }
+    let read: Static = serde_saphyr::from_str(&completion_yaml()).unwrap();
+    assert_eq!(read.name, "sigstore");
+    let sign = read.commands.iter().find(|command| command.name == "sign").unwrap();
+    let (short, long): (Vec<_>, Vec<_>) = sign.flags.iter().partition(|flag| flag.len() == 1);
+    for (name, letter) in [("help", "h"), ("output", "o"), ("yes", "y")] {
+        let at = |flags: &[&String], wanted: &str| flags.iter().position(|flag| *flag == wanted);
+        let place = at(&long, name);
+        assert!(place.is_some() && place == at(&short, letter), "{name} in {:?}", sign.flags);
     }
 }

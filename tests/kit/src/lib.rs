@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod chart;
+#[cfg(unix)]
+pub mod program;
 pub mod registry;
 pub mod sigstore;
 pub mod tuf;
