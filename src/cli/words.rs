@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::error::{Class, Error, Line};
-use crate::run::{Outcome, Status, Verdict};
+use crate::run::{Format, Outcome, Status, Verdict};
 
 /// Between the columns of a line (`IDENTITY   issuer ISSUER`).
 const COLUMN_GAP: &str = "   ";
@@ -56,7 +56,11 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     if let (Verdict::Signed, Some(digest)) = (outcome.verdict, digest) {
         line("Digest", digest);
     }
+    let bundles_only = outcome.signatures.iter().all(|one| one.format != Some(Format::Legacy));
     for signature in outcome.signatures.iter().filter(|s| s.status == Status::Accepted) {
+        if let (false, Some(format)) = (bundles_only, signature.format) {
+            line("Format", &format!("{} ({})", format.as_str(), signature.place.words()));
+        }
         if let Some(signer) = &signature.signer {
             match (&signer.key_id, &signer.identity, &signer.issuer) {
                 (Some(id), _, _) => line("Signed by", &format!("key {id}")),
@@ -109,6 +113,13 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
             let authority = root.authority.as_deref().unwrap_or("no certificate authority");
             line("Trusted root", &format!("{} of {} ({authority})", root.number, root.of));
         }
+    }
+    let others = outcome.signatures.iter().filter(|s| s.status != Status::Accepted);
+    for signature in others.filter(|_| outcome.all) {
+        let format = signature.format.map_or("other", Format::as_str);
+        let why = signature.message.as_deref().or(signature.predicate_type.as_deref());
+        let place = signature.place.words();
+        line("Not counted", &format!("{} ({format}, {place})", why.unwrap_or("no signature")));
     }
     if let Some(repository) = &outcome.signature_repository {
         line("Signatures in", repository);

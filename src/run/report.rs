@@ -165,6 +165,9 @@ pub struct Outcome {
     /// Whether the signatures that were accepted cover everything that the chart is called by.
     #[serde(skip)]
     pub whole: bool,
+    /// Whether every signature is to be told of, also those that did not count.
+    #[serde(skip)]
+    pub all: bool,
     /// How the signature binds the chart, for people.
     #[serde(skip)]
     pub notes: Vec<String>,
@@ -203,6 +206,7 @@ impl Outcome {
             bundle_file: None,
             already_signed: None,
             whole: false,
+            all: false,
             notes: Vec::new(),
             error: None,
             aftermath: "nothing was verified",
@@ -292,6 +296,17 @@ pub enum Format {
     Bundle,
     /// A cosign simple-signing layer.
     Legacy,
+}
+
+impl Format {
+    /// The word in JSON, and for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attestation => "attestation",
+            Self::Bundle => "bundle",
+            Self::Legacy => "legacy",
+        }
+    }
 }
 
 /// One candidate and what became of it.

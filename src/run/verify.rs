@@ -88,6 +88,7 @@ impl VerifyRun {
     /// An outcome that knows nothing of the object yet, only what the run relies on.
     pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
         let mut outcome = Outcome::new(typed);
+        outcome.all = self.scope.all;
         outcome.trust = Some(self.trust.clone());
         outcome.weakened = weakened.to_vec();
         outcome.policy = Some(PolicyReport {

@@ -30,6 +30,8 @@ mod key_generate;
 mod key_sign;
 mod key_support;
 mod key_verify;
+mod legacy_support;
+mod legacy_verify;
 mod registry_auth;
 mod registry_credentials;
 mod registry_referrers;
