@@ -12,6 +12,7 @@ mod parse;
 mod print;
 mod setup;
 mod sign;
+mod token;
 mod tree;
 mod trust;
 mod verify;

@@ -1,23 +1,18 @@
 //! `sign`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-
-use zeroize::Zeroizing;
 
 use super::args::SignArgs;
 use super::drive::{Object, drive, each, none_usable};
 use super::lists::Named;
 use super::words::host_of;
-use super::{Context, Ended, Environment, confirm, key, lists, setup, trust};
+use super::{Context, Ended, confirm, key, lists, setup, token, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
     Formats, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, TrustReport, VerifyRun,
 };
-use crate::sign::{
-    KeyServices, Offered, Platform, PrivateKey, Projected, Services, Signer, Token, TokenSource,
-};
+use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
 use crate::verify::{Match, Policy, TrustRoot, Verifier};
 
 /// Referrers that are read back at most after a signature was attached.
@@ -33,9 +28,6 @@ const IDENTITY_FLAGS: [&str; 7] = [
     "google_account",
     "min_signatures",
 ];
-
-/// Where Kubernetes workloads project a token for cosign, by convention.
-const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let named = lists::expand(&arguments.charts, None)?;
@@ -89,15 +81,15 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             let now = context.world.now();
             let services = Services::select(&config, arguments.rekor_version, now)?;
             check_log(&root, &trust)?;
-            let source = token_source(&arguments, context)?;
+            let source = token::source(&arguments, context)?;
+            let audience = crate::sign::AUDIENCE;
             let label = source.label();
             context.world.enter(format!("getting an identity token from {label}"));
-            let token = drive(context, timeout, source.resolve(&client))??;
-            token
-                .check(context.world.now(), crate::sign::AUDIENCE)
-                .map_err(|error| error.on(source.label()))?;
+            let token = drive(context, timeout, source.resolve(&client, audience))??;
+            token.check(context.world.now(), audience).map_err(|error| error.on(source.label()))?;
             announce(&services, &source, &token, arguments.yes, context)?;
-            (Signer::new(client, services, source, token), Verifier::new(root), trust)
+            let signer = Signer::new(client, services, source, token, audience);
+            (signer, Verifier::new(root), trust)
         }
     };
 
@@ -188,33 +180,6 @@ fn objects(
     Ok(lists::objects(named, object))
 }
 
-fn token_source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<TokenSource> {
-    let argument = arguments.identity_token.clone().map(Zeroizing::new);
-    let stdin = match argument.as_ref().map(|text| text.as_str()) {
-        Some("-") => Some(setup::read_stdin(context, "identity token")?),
-        _ => None,
-    };
-    let environment = context.environment;
-    let secret = |name: &str| environment.value(name).map(|text| Zeroizing::new(text.to_owned()));
-    let source = TokenSource::choose(Offered {
-        argument,
-        stdin,
-        environment: secret("SIGSTORE_ID_TOKEN"),
-        in_github_actions: environment.is_true("GITHUB_ACTIONS"),
-        request_url: environment.value("ACTIONS_ID_TOKEN_REQUEST_URL").map(str::to_owned),
-        request_token: secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-        in_gitlab_ci: environment.is_true("GITLAB_CI"),
-        platform: platform(environment),
-        projected: projected(environment),
-    })?;
-    if source.is_literal() && context.given.has("identity_token") {
-        context.printer.warning(
-            "a token in the arguments can be seen by others: use a file, `-` or SIGSTORE_ID_TOKEN",
-        );
-    }
-    Ok(source)
-}
-
 /// An entry that nobody could verify is not written: it would be public before that is found out.
 fn check_log(root: &TrustRoot, trust: &TrustReport) -> Result<()> {
     match root.knows_a_log() {
@@ -235,36 +200,6 @@ fn announce_key(services: &KeyServices, key: &PrivateKey, context: &mut Context<
         }
         None => format!("signing with key {id}; nothing is logged"),
     });
-}
-
-/// The platform whose job this is, and its command, where it lies in `PATH`.
-fn platform(environment: &Environment) -> Option<(Platform, Option<PathBuf>)> {
-    let platform = if environment.is_true("BUILDKITE") {
-        Platform::Buildkite
-    } else if environment.is_true("CIRCLECI") {
-        Platform::CircleCi
-    } else {
-        return None;
-    };
-    let file = format!("{}{}", platform.program(), std::env::consts::EXE_SUFFIX);
-    let directories = environment.value("PATH").unwrap_or_default();
-    let program = std::env::split_paths(directories)
-        // A relative directory is whoever's we happen to be in.
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(&file))
-        .find(|path| path.is_file());
-    Some((platform, program))
-}
-
-/// The files of platforms that are there: the path that cosign looks at too, then those that clouds name.
-fn projected(environment: &Environment) -> Vec<Projected> {
-    let named = |by: &'static str| {
-        environment.value(by).map(|path| Projected { by, path: PathBuf::from(path) })
-    };
-    let usual = Projected { by: "projected volume", path: PathBuf::from(PROJECTED_TOKEN) };
-    let files =
-        [Some(usual), named("AZURE_FEDERATED_TOKEN_FILE"), named("AWS_WEB_IDENTITY_TOKEN_FILE")];
-    files.into_iter().flatten().filter(|file| file.path.is_file()).collect()
 }
 
 /// The identity goes into a public log for ever: a person is asked once, a pipeline gets one line.

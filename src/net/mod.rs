@@ -226,7 +226,8 @@ impl Client {
         url: &Url,
         authorization: Option<&HeaderValue>,
     ) -> Result<reqwest::Response, Failure> {
-        let http = self.http(Route::to(url))?;
+        let route = Route::to(url);
+        let http = self.http(Route { proxy: route.proxy && !request.direct, ..route })?;
         let mut message =
             http.request(request.method.clone(), url.clone()).headers(request.headers.clone());
         if let Some(authorization) = authorization {

@@ -36,6 +36,7 @@ pub struct Request {
     pub(super) repeatable: bool,
     pub(super) redirects: Redirects,
     pub(super) plain_http: PlainHttp,
+    pub(super) direct: bool,
     pub(super) unreachable: Reason,
 }
 
@@ -55,6 +56,7 @@ impl Request {
             max_bytes,
             redirects: Redirects::default(),
             plain_http: PlainHttp::default(),
+            direct: false,
             unreachable: Reason::Unreachable,
         }
     }
@@ -105,6 +107,13 @@ impl Request {
     #[must_use]
     pub fn plain_http(mut self, policy: PlainHttp) -> Self {
         self.plain_http = policy;
+        self
+    }
+
+    /// Goes there itself, whatever proxies the environment names.
+    #[must_use]
+    pub fn direct(mut self) -> Self {
+        self.direct = true;
         self
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
-use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
+use super::token::{MAX_TOKEN_BYTES, Token, bad};
 use super::token_file::{read, text};
 use crate::error::{Class, Error, Reason, Result};
 
@@ -43,28 +43,29 @@ impl Platform {
         }
     }
 
-    fn arguments(self) -> Vec<String> {
+    fn arguments(self, audience: &str) -> Vec<String> {
         let words: &[&str] = match self {
-            Self::Buildkite => &["oidc", "request-token", "--audience", AUDIENCE],
+            Self::Buildkite => &["oidc", "request-token", "--audience", audience],
             Self::CircleCi => &["run", "oidc", "get", "--root-issuer", "--claims"],
         };
         let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         if self == Self::CircleCi {
-            words.push(serde_json::json!({"aud": AUDIENCE}).to_string());
+            words.push(serde_json::json!({"aud": audience}).to_string());
         }
         words
     }
 
-    /// Asks the command at `program` for a token.
+    /// Asks the command at `program` for a token for `audience`.
     ///
     /// # Errors
     /// Usage (`bad-token`), when it cannot be run, says no, or prints no token; undecided, when it does
     /// not end in time or prints without end.
-    pub(super) async fn ask(self, program: &Path) -> Result<Token> {
-        let command = format!("{} {}", self.program(), self.arguments().join(" "));
+    pub(super) async fn ask(self, program: &Path, audience: &str) -> Result<Token> {
+        let arguments = self.arguments(audience);
+        let command = format!("{} {}", self.program(), arguments.join(" "));
         let failed = |why: String| bad("no identity token was given").cause(why);
         let mut child = tokio::process::Command::new(program)
-            .args(self.arguments())
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -107,29 +108,31 @@ pub struct Projected {
     pub path: PathBuf,
 }
 
-/// The first of these files that holds a token for Sigstore. Platforms project tokens for many purposes;
+/// The first of these files that holds a token for `audience`. Platforms project tokens for many purposes;
 /// those for others are passed over, and never sent.
 ///
 /// # Errors
 /// Usage (`bad-token`), when none does, with what was found in each.
-pub(super) fn projected(files: &[Projected]) -> Result<(Token, &Projected)> {
+pub(super) fn projected(files: &[Projected], audience: &str) -> Result<Projected> {
     let mut error = bad("no identity token for Sigstore is projected");
     for file in files {
         let found = match read(&file.path).and_then(|text| Token::parse(&text)) {
-            Ok(token) if token.is_for(AUDIENCE) => return Ok((token, file)),
+            Ok(token) if token.is_for(audience) => return Ok(file.clone()),
             Ok(token) => format!("a token for the audience {}", token.audience()),
             Err(error) => error.what,
         };
         error = error.line("found", format!("{} ({}): {found}", file.path.display(), file.by));
     }
-    Err(error
-        .hint("project a token for the audience sigstore, and name it by --identity-token FILE"))
+    Err(error.hint(format!(
+        "project a token for the audience {audience}, and name it by --identity-token FILE"
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sign::testing::{ISSUER, token};
+    use crate::sign::token::AUDIENCE;
 
     #[cfg(unix)]
     fn program(script: &str) -> (tempfile::TempDir, PathBuf) {
@@ -148,7 +151,7 @@ mod tests {
         ] {
             let (directory, path) =
                 program(&format!("printf '%s' \"$*\" > \"$0.args\"\necho {}", token()));
-            assert_eq!(platform.ask(&path).await.unwrap().issuer(), ISSUER);
+            assert_eq!(platform.ask(&path, AUDIENCE).await.unwrap().issuer(), ISSUER);
             let seen = std::fs::read_to_string(directory.path().join("agent.args")).unwrap();
             assert_eq!(seen, arguments);
         }
@@ -164,12 +167,13 @@ mod tests {
             ("while true; do echo s3cret; done", Class::Undecided, "printed more than"),
         ] {
             let (_directory, path) = program(script);
-            let error = Platform::Buildkite.ask(&path).await.unwrap_err();
+            let error = Platform::Buildkite.ask(&path, AUDIENCE).await.unwrap_err();
             assert_eq!(error.class, class, "{error}");
             assert!(error.to_string().contains(words), "{error} lacks {words:?}");
             assert!(!format!("{error:?}").contains("s3cret"));
         }
-        let error = Platform::Buildkite.ask(Path::new("/no/such/agent")).await.unwrap_err();
+        let error =
+            Platform::Buildkite.ask(Path::new("/no/such/agent"), AUDIENCE).await.unwrap_err();
         assert!(error.to_string().contains("cannot be run"), "{error}");
     }
 
@@ -189,8 +193,8 @@ mod tests {
         let broken = file("AZURE_FEDERATED_TOKEN_FILE", "azure", "nonsense");
         let ours = file("x", "ours", &token());
         let files = [other.clone(), broken.clone(), ours.clone()];
-        assert_eq!(projected(&files).unwrap().1, &ours);
-        let error = projected(&[other, broken]).unwrap_err();
+        assert_eq!(projected(&files, AUDIENCE).unwrap(), ours);
+        let error = projected(&[other, broken], AUDIENCE).unwrap_err();
         assert!(error.to_string().contains("a token for the audience sts"), "{error}");
         assert!(error.to_string().contains("not an identity token"), "{error}");
         assert!(!error.to_string().contains("eyJ"), "{error}");

@@ -34,7 +34,7 @@ fn signer(kit: &Sigstore, identity: &Identity) -> Signer {
     let token = kit.token(identity);
     let source = TokenSource::Environment(Zeroizing::new(token.clone()));
     let net = client_with(|options| options.idle_timeout = std::time::Duration::from_secs(5));
-    Signer::new(net, services, source, Token::parse(&token).unwrap())
+    Signer::new(net, services, source, Token::parse(&token).unwrap(), AUDIENCE)
 }
 
 fn verifier(kit: &Sigstore) -> Verifier {
@@ -100,7 +100,7 @@ async fn gets_its_token_from_a_github_job() {
         ..Offered::default()
     })
     .unwrap();
-    let token = source.resolve(&client_with(|_| {})).await.unwrap();
+    let token = source.resolve(&client_with(|_| {}), AUDIENCE).await.unwrap();
     token.check(Timestamp::now(), AUDIENCE).unwrap();
     assert!(token.identity().ends_with(WORKFLOW));
 }

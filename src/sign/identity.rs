@@ -11,6 +11,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::ambient::{self, Platform, Projected};
+use super::google::Google;
 use super::service::{self, Call, Service};
 use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
 use super::token_file::{read, text};
@@ -48,6 +49,10 @@ pub struct Offered {
     pub platform: Option<(Platform, Option<PathBuf>)>,
     /// Files that exist and into which platforms put tokens, in the order in which they are tried.
     pub projected: Vec<Projected>,
+    /// Google Cloud, where something says that this is a workload of it.
+    pub google: Option<Google>,
+    /// Whom the token has to be meant for, if not [`AUDIENCE`].
+    pub audience: Option<String>,
 }
 
 /// The place that the token comes from.
@@ -65,8 +70,10 @@ pub enum TokenSource {
     },
     /// A platform's own command.
     Command(Platform, PathBuf),
-    /// Files of a platform; the first with a token for Sigstore counts.
-    Projected(Vec<Projected>),
+    /// A file into which a platform puts tokens for Sigstore.
+    Projected(Projected),
+    /// The metadata server of Google Cloud.
+    Google(Google),
     /// The token itself, in the arguments, where others can see it.
     Literal(Zeroizing<String>),
     /// Standard input.
@@ -101,13 +108,18 @@ impl TokenSource {
             _ if offered.in_gitlab_ci => {
                 Err(bad("no identity token: this GitLab CI job asks for none").hint(GITLAB_TOKEN))
             }
-            _ => Self::of_platform(offered.platform, offered.projected),
+            _ => {
+                let audience = offered.audience.as_deref().unwrap_or(AUDIENCE);
+                Self::of_platform(offered.platform, &offered.projected, offered.google, audience)
+            }
         }
     }
 
     fn of_platform(
         platform: Option<(Platform, Option<PathBuf>)>,
-        projected: Vec<Projected>,
+        projected: &[Projected],
+        google: Option<Google>,
+        audience: &str,
     ) -> Result<Self> {
         match platform {
             Some((platform, Some(program))) => Ok(Self::Command(platform, program)),
@@ -116,12 +128,16 @@ impl TokenSource {
                 platform.name()
             ))
             .cause(format!("{} is not in PATH", platform.program()))),
-            None if !projected.is_empty() => Ok(Self::Projected(projected)),
-            None => Err(bad("no identity token was given")
-                .cause(
-                    "looked at --identity-token, SIGSTORE_ID_TOKEN, GitHub Actions, GitLab CI, Buildkite, CircleCI and projected files",
-                )
-                .hint("--identity-token FILE, or SIGSTORE_ID_TOKEN in the environment")),
+            None => match (ambient::projected(projected, audience), google) {
+                (Ok(file), _) => Ok(Self::Projected(file)),
+                (Err(_), Some(google)) => Ok(Self::Google(google)),
+                (Err(error), None) if !projected.is_empty() => Err(error),
+                (Err(_), None) => Err(bad("no identity token was given")
+                    .cause(
+                        "looked at --identity-token, SIGSTORE_ID_TOKEN, GitHub Actions, GitLab CI, Buildkite, CircleCI, projected files and Google Cloud",
+                    )
+                    .hint("--identity-token FILE, or SIGSTORE_ID_TOKEN in the environment")),
+            },
         }
     }
 
@@ -155,10 +171,8 @@ impl TokenSource {
             Self::Environment(_) => "SIGSTORE_ID_TOKEN".to_owned(),
             Self::Command(platform, _) => platform.name().to_owned(),
             Self::File(path) => path.display().to_string(),
-            Self::Projected(files) => match ambient::projected(files) {
-                Ok((_, file)) => format!("{} ({})", file.path.display(), file.by),
-                Err(_) => "projected files".to_owned(),
-            },
+            Self::Google(google) => google.label(),
+            Self::Projected(file) => format!("{} ({})", file.path.display(), file.by),
             Self::GitHubActions { .. } => "GitHub Actions".to_owned(),
             Self::Literal(_) => "--identity-token".to_owned(),
             Self::Stdin(_) => "standard input".to_owned(),
@@ -173,27 +187,33 @@ impl TokenSource {
     /// Whether asking again may give a younger token.
     pub(super) fn renews(&self) -> bool {
         match self {
-            Self::Command(..) | Self::File(_) | Self::GitHubActions { .. } | Self::Projected(_) => {
-                true
-            }
+            Self::Command(..)
+            | Self::File(_)
+            | Self::GitHubActions { .. }
+            | Self::Google(_)
+            | Self::Projected(_) => true,
             Self::Environment(_) | Self::Literal(_) | Self::Stdin(_) => false,
         }
     }
 
-    /// Gets the token. It is parsed, not checked ([`Token::check`]).
+    /// Gets the token; where it can be asked for, for `audience`. It is parsed, not checked ([`Token::check`]).
     ///
     /// # Errors
     /// Usage: a file that cannot be opened, or (`bad-token`) no token in it, or a platform that refuses
     /// to issue one; undecided, when the platform does not answer.
-    pub async fn resolve(&self, net: &net::Client) -> Result<Token> {
+    pub async fn resolve(&self, net: &net::Client, audience: &str) -> Result<Token> {
         match self {
             Self::Environment(token) | Self::Literal(token) | Self::Stdin(token) => {
                 Token::parse(token)
             }
-            Self::Command(platform, program) => platform.ask(program).await,
-            Self::File(path) => read(path).and_then(|text| Token::parse(&text)),
-            Self::Projected(files) => ambient::projected(files).map(|(token, _)| token),
-            Self::GitHubActions { url, request_token } => ask_github(net, url, request_token).await,
+            Self::Command(platform, program) => platform.ask(program, audience).await,
+            Self::File(path) | Self::Projected(Projected { path, .. }) => {
+                read(path).and_then(|text| Token::parse(&text))
+            }
+            Self::Google(google) => google.ask(net, audience).await,
+            Self::GitHubActions { url, request_token } => {
+                ask_github(net, url, request_token, audience).await
+            }
         }
         .map_err(|error| error.on(self.label()))
     }
@@ -207,13 +227,18 @@ impl fmt::Debug for TokenSource {
 
 /// The token of this GitHub Actions job (GitHub's documentation, "About security hardening with OpenID
 /// Connect", methods for requesting the token).
-async fn ask_github(net: &net::Client, url: &Url, request_token: &str) -> Result<Token> {
+async fn ask_github(
+    net: &net::Client,
+    url: &Url,
+    request_token: &str,
+    audience: &str,
+) -> Result<Token> {
     #[derive(Deserialize)]
     struct Issued {
         value: String,
     }
     let mut url = url.clone();
-    url.query_pairs_mut().append_pair("audience", AUDIENCE);
+    url.query_pairs_mut().append_pair("audience", audience);
     let service = Service { net, what: "cannot get an identity token" };
     let answer = service
         // The token may be as long as it likes within its bound, and JSON adds its own.
@@ -272,7 +297,10 @@ mod tests {
 
     #[test]
     fn a_platforms_command_goes_before_projected_files() {
-        let projected = vec![Projected { by: "x", path: PathBuf::from("/p") }];
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, token()).unwrap();
+        let projected = vec![Projected { by: "x", path }];
         let platform = Some((Platform::Buildkite, Some(PathBuf::from("/bin/agent"))));
         let offered = Offered { platform, projected: projected.clone(), ..Offered::default() };
         assert_eq!(TokenSource::choose(offered).unwrap().label(), "Buildkite");
@@ -337,7 +365,7 @@ mod tests {
         ] {
             let source = TokenSource::choose(offered).unwrap();
             assert_eq!((source.label().as_str(), source.is_literal()), (label, literal));
-            assert_eq!(source.resolve(&client()).await.unwrap().issuer(), ISSUER);
+            assert_eq!(source.resolve(&client(), AUDIENCE).await.unwrap().issuer(), ISSUER);
             assert_eq!(format!("{source:?}"), format!("TokenSource({label})"));
         }
     }
@@ -357,14 +385,14 @@ mod tests {
             (file("binary", b"\xff\xfe"), "not text"),
             (file("long", &vec![b'a'; MAX_TOKEN_BYTES + 2]), "longer than"),
         ] {
-            let error = source.resolve(&client()).await.unwrap_err();
+            let error = source.resolve(&client(), AUDIENCE).await.unwrap_err();
             assert!(error.to_string().contains(words), "{error} lacks {words:?}");
             assert_eq!((error.class, error.object), (Class::Usage, source.label()));
         }
         assert!(
             TokenSource::choose(Offered { argument: secret("-"), ..Offered::default() })
                 .unwrap()
-                .resolve(&client())
+                .resolve(&client(), AUDIENCE)
                 .await
                 .is_err()
         );
@@ -378,7 +406,7 @@ mod tests {
         .await;
         let url = server.url("/token?api-version=2.0");
         let source = TokenSource::choose(in_job(url.as_str())).unwrap();
-        assert_eq!(source.resolve(&client()).await.unwrap().issuer(), ISSUER);
+        assert_eq!(source.resolve(&client(), AUDIENCE).await.unwrap().issuer(), ISSUER);
         let [seen] = server.seen().try_into().unwrap();
         assert_eq!(seen.line(), "GET /token?api-version=2.0&audience=sigstore");
         assert_eq!(seen.header("authorization"), Some("Bearer runner"));
@@ -396,7 +424,7 @@ mod tests {
         ] {
             let server = Server::start(move |_, _| reply(status, &[], &body)).await;
             let source = TokenSource::choose(in_job(server.url("/token?secret").as_str())).unwrap();
-            let error = source.resolve(&client()).await.unwrap_err();
+            let error = source.resolve(&client(), AUDIENCE).await.unwrap_err();
             assert_eq!((error.class, error.reason), (class, reason), "{error}");
             assert!(error.to_string().contains(words), "{error} lacks {words:?}");
             assert!(!format!("{error:?}").contains("runner"));

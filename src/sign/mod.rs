@@ -10,6 +10,7 @@ mod ambient;
 #[cfg(test)]
 mod end_to_end;
 mod fulcio;
+mod google;
 mod identity;
 mod key;
 mod rekor;
@@ -24,6 +25,7 @@ mod token_file;
 
 pub use ambient::{Platform, Projected};
 pub use fulcio::Certificate;
+pub use google::Google;
 pub use identity::{Offered, TokenSource};
 pub use key::{MAX_KEY_BYTES, NewKey, PrivateKey};
 pub use services::{KeyServices, Log, RekorVersion, Services};

@@ -23,7 +23,7 @@ use super::rekor::{self, Record};
 use super::service::Service;
 use super::services::{KeyServices, Services};
 use super::timestamp;
-use super::token::{AUDIENCE, Token, bad};
+use super::token::{Token, bad};
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
 use crate::net;
@@ -148,6 +148,7 @@ enum By {
 struct Keyless {
     fulcio: Url,
     source: TokenSource,
+    audience: String,
     state: Mutex<State>,
     /// How often there was no certificate.
     failures: AtomicU64,
@@ -194,13 +195,21 @@ enum Made {
 }
 
 impl Signer {
-    /// A signer for the identity in `token`, which came from `source`. Nothing is asked yet.
-    pub fn new(net: net::Client, services: Services, source: TokenSource, token: Token) -> Self {
+    /// A signer for the identity in `token`, which came from `source` and has to be meant for `audience`
+    /// ([`AUDIENCE`](super::AUDIENCE), unless an instance of one's own has another). Nothing is asked yet.
+    pub fn new(
+        net: net::Client,
+        services: Services,
+        source: TokenSource,
+        token: Token,
+        audience: &str,
+    ) -> Self {
         let Services { fulcio, log, timestamp } = services;
         let services = KeyServices { log: Some(log), timestamp };
         let state = Mutex::new(State { token, issued: None, failed: None });
         let failures = AtomicU64::new(0);
-        let keyless = Keyless { fulcio, source, state, failures };
+        let audience = audience.to_owned();
+        let keyless = Keyless { fulcio, source, audience, state, failures };
         Self::by(net, services, By::Identity(Box::new(keyless)))
     }
 
@@ -314,10 +323,10 @@ impl Signer {
     }
 
     async fn renew(&self, keyless: &Keyless, state: &mut State) -> Result<Arc<Issued>> {
-        let Keyless { fulcio, source, .. } = keyless;
-        let stale = state.issued.is_some() || state.token.check(self.now(), AUDIENCE).is_err();
+        let Keyless { fulcio, source, audience, .. } = keyless;
+        let stale = state.issued.is_some() || state.token.check(self.now(), audience).is_err();
         if stale && source.renews() {
-            let token = source.resolve(&self.net).await?;
+            let token = source.resolve(&self.net, audience).await?;
             if !token.is_of_same_identity(&state.token) {
                 return Err(bad("the identity changed during the run")
                     .on(source.label())
@@ -325,13 +334,19 @@ impl Signer {
             }
             state.token = token;
         }
-        let issued = Arc::new(self.issue(fulcio, source, &state.token).await?);
+        let issued = Arc::new(self.issue(fulcio, source, &state.token, audience).await?);
         state.issued = Some(Arc::clone(&issued));
         Ok(issued)
     }
 
-    async fn issue(&self, url: &Url, source: &TokenSource, token: &Token) -> Result<Issued> {
-        token.check(self.now(), AUDIENCE).map_err(|error| error.on(source.label()))?;
+    async fn issue(
+        &self,
+        url: &Url,
+        source: &TokenSource,
+        token: &Token,
+        audience: &str,
+    ) -> Result<Issued> {
+        token.check(self.now(), audience).map_err(|error| error.on(source.label()))?;
         let key = KeyPair::generate_ecdsa_p256().map_err(|error| own_fault(error.to_string()))?;
         let public = key.public_key_der().map_err(|error| own_fault(error.to_string()))?;
         let service = Service { net: &self.net, what: "cannot get a certificate" };

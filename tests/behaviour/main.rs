@@ -23,6 +23,7 @@ mod cli_streams;
 mod cli_support;
 mod identity_ambient;
 mod identity_forges;
+mod identity_google;
 mod identity_kinds;
 mod identity_lists;
 mod identity_threshold;

@@ -4,7 +4,9 @@
 //! check that lets everything pass.
 
 use helm_sigstore::chart::Digest;
-use helm_sigstore::sign::{Content, Offered, OwnBundleCheck, Services, Signer, TokenSource};
+use helm_sigstore::sign::{
+    AUDIENCE, Content, Offered, OwnBundleCheck, Services, Signer, TokenSource,
+};
 use helm_sigstore::trust::{self, Source};
 use helm_sigstore::verify::Stage;
 use helm_sigstore::{Error, net};
@@ -104,8 +106,8 @@ pub(crate) fn bundle_by(world: &World, identity: &Identity, content: Content<'_>
     let source = TokenSource::choose(offered).unwrap();
     block_on(async {
         let client = net::Client::new(net::Options::default()).unwrap();
-        let token = source.resolve(&client).await.unwrap();
-        let signer = Signer::new(client, services, source, token);
+        let token = source.resolve(&client, AUDIENCE).await.unwrap();
+        let signer = Signer::new(client, services, source, token, AUDIENCE);
         signer.sign(content, &Unchecked).await.unwrap().json
     })
 }

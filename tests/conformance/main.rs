@@ -174,7 +174,7 @@ fn sign(arguments: &Arguments) -> Result<()> {
     let client = net::Client::new(net::Options::default())?;
     let services = Services::select(&config, None, Timestamp::now())?;
     let source = TokenSource::Literal(text.to_owned().into());
-    let signer = Signer::new(client, services, source, token);
+    let signer = Signer::new(client, services, source, token, helm_sigstore::sign::AUDIENCE);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

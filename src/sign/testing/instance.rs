@@ -11,7 +11,8 @@ use crate::chart::Digest;
 use crate::error::{Class, Error, Reason, Result};
 use crate::net::testing::{Reply, Seen, Server, client};
 use crate::sign::{
-    Content, Log, OwnBundleCheck, RekorVersion, Services, Signed, Signer, Token, TokenSource,
+    AUDIENCE, Content, Log, OwnBundleCheck, RekorVersion, Services, Signed, Signer, Token,
+    TokenSource,
 };
 use crate::verify::Stage;
 
@@ -81,7 +82,7 @@ impl Instance {
             log: Log { url: self.server.url(""), version: self.version },
             timestamp: self.timestamps.then(|| self.server.url("/api/v1/timestamp")),
         };
-        Signer::new(client(), services, source, Token::parse(&token()).unwrap())
+        Signer::new(client(), services, source, Token::parse(&token()).unwrap(), AUDIENCE)
     }
 
     pub(in crate::sign) async fn sign(&self) -> Result<Signed<()>> {

@@ -22,6 +22,7 @@ mod ct;
 mod error;
 mod fault;
 mod fulcio;
+mod google;
 mod http;
 mod identity;
 mod instance;
@@ -223,6 +224,12 @@ impl Sigstore {
     /// `acme/charts/.github/workflows/release.yml@refs/heads/main`. The URL has a query, as the real one has.
     pub fn github_actions_env(&self) -> Vec<(String, String)> {
         self.instance.oidc.actions_environment()
+    }
+
+    /// The variables of a workload of Google Cloud, whose metadata server and IAM credentials are the instance's. It
+    /// is `builder@acme.iam.gserviceaccount.com`, and may sign as `release@acme.iam.gserviceaccount.com`.
+    pub fn google_env(&self) -> Vec<(String, String)> {
+        self.instance.oidc.google_environment()
     }
 
     /// The requests received so far, in order.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::clock::wall_seconds;
 use super::error::{Error, Result};
+use super::google;
 use super::http::{Call, Reply};
 use super::identity::{Identity, IssuerKind};
 use super::keys::{random, sha256};
@@ -80,6 +81,23 @@ impl Provider {
         vec![
             ("ACTIONS_ID_TOKEN_REQUEST_URL".into(), url),
             ("ACTIONS_ID_TOKEN_REQUEST_TOKEN".into(), self.request_token.clone()),
+        ]
+    }
+
+    /// What a workload of Google Cloud gets from its metadata server to impersonate with.
+    pub(crate) fn access_token(&self) -> &str {
+        &self.request_token
+    }
+
+    /// The environment of a workload of Google Cloud.
+    pub(crate) fn google_environment(&self) -> Vec<(String, String)> {
+        let host = self.base_url.trim_start_matches("http://");
+        vec![
+            ("GCE_METADATA_HOST".into(), host.to_owned()),
+            (
+                "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS".into(),
+                format!("{}/", self.base_url),
+            ),
         ]
     }
 
@@ -160,6 +178,9 @@ impl Provider {
             ("GET", "token") => return self.mint(call),
             ("GET", "actions/token") => return self.actions_token(call),
             _ => {}
+        }
+        if let Some(reply) = google::answer(self, call) {
+            return reply;
         }
         let (issuer, rest) = path.split_once('/').unwrap_or((path, ""));
         match (IssuerKind::from_name(issuer), rest) {
