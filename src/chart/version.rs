@@ -167,6 +167,8 @@ pub enum TagMeaning {
     Exact(String),
     /// `1` or `1.4`: the chart's version begins with these numbers.
     Leading(Vec<u64>),
+    /// Not a tag, but the constraint that was given beside a digest: it admits the chart's version.
+    Within(Constraint),
     /// Anything else, `latest` for example: no promise, and the report says so.
     NotChecked,
 }
@@ -195,6 +197,9 @@ impl TagMeaning {
                 let numbers = [version.major(), version.minor()];
                 expected.iter().zip(numbers).all(|(expected, number)| *expected == number)
             }),
+            Self::Within(constraint) => {
+                Version::parse(version).is_ok_and(|version| constraint.check(&version))
+            }
             Self::NotChecked => true,
         }
     }
@@ -211,6 +216,7 @@ impl fmt::Display for TagMeaning {
                 }
                 f.write_str("x")
             }
+            Self::Within(constraint) => f.write_str(constraint.text()),
             Self::NotChecked => f.write_str("any version"),
         }
     }

@@ -4,6 +4,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::identities::IdentityArgs;
+use super::services::ServiceArgs;
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
 #[derive(Debug, Parser)]
@@ -118,14 +119,6 @@ pub(super) struct SignArgs {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub tlog_upload: bool,
 
-    /// Services to sign with: a signing config, or `embedded` for public-good Sigstore
-    #[arg(long, value_name = "FILE|embedded", conflicts_with = "instance", value_parser = NonEmptyStringValueParser::new())]
-    pub signing_config: Option<String>,
-
-    /// Transparency log to use where the signing config offers both; default: 1
-    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u32).range(1..=2))]
-    pub rekor_version: Option<u32>,
-
     /// Do not ask before an identity is published in the public log
     #[arg(long, short)]
     pub yes: bool,
@@ -136,6 +129,8 @@ pub(super) struct SignArgs {
     pub chart: ChartArgs,
     #[command(flatten)]
     pub trust: TrustArgs,
+    #[command(flatten)]
+    pub services: ServiceArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
     #[command(flatten)]

@@ -10,6 +10,7 @@ mod key;
 mod lists;
 mod parse;
 mod print;
+mod services;
 mod setup;
 mod sign;
 mod token;

@@ -36,7 +36,10 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
   $ PROGRAM sign web-1.4.2.tgz --force
   $ PROGRAM sign @charts.txt --skip-if-signed --github 'acme/charts@refs/tags/*'
-  $ PROGRAM sign oci://ghcr.io/others/charts/web:1.4.2 --signature-repository oci://ghcr.io/acme/signatures",
+  $ PROGRAM sign oci://ghcr.io/others/charts/web:1.4.2 --signature-repository oci://ghcr.io/acme/signatures
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --trusted-root trusted_root.json \\
+      --fulcio-url https://fulcio.acme.example --rekor-url https://rekor.acme.example --rekor-version 2 \\
+      --tsa-url https://tsa.acme.example/api/v1/timestamp",
     ),
     ("tree", "PROGRAM tree oci://ghcr.io/acme/charts/web:1.4.2"),
     (

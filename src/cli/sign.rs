@@ -10,7 +10,8 @@ use super::{Context, Ended, confirm, key, lists, setup, token, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, TrustReport, VerifyRun,
+    Formats, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, Trust, TrustReport,
+    Trusted, VerifyRun,
 };
 use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
 use crate::verify::{Match, Policy, TrustRoot, Verifier};
@@ -54,9 +55,15 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     };
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let client = trust::client(&arguments.trust)?;
-    let config = arguments.signing_config.as_deref();
+    let services = &arguments.services;
+    let explicit = services.explicit(key.is_some(), arguments.tlog_upload, context)?;
+    let config = services.signing_config.as_deref();
+    let version = services.rekor_version;
     // A key that logs nothing needs no Sigstore, unless one is named for its timestamps.
-    let alone = !arguments.tlog_upload && config.is_none() && !arguments.trust.is_named();
+    let alone = !arguments.tlog_upload
+        && config.is_none()
+        && !explicit.any()
+        && !arguments.trust.is_named();
     let (signer, verifier, trust) = match key {
         Some(key) if alone => {
             let services = KeyServices::default();
@@ -66,8 +73,8 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         }
         Some(key) => {
             let (config, root, trust) =
-                trust::root_and_services(&arguments.trust, config, timeout, context)?;
-            let (version, logged) = (arguments.rekor_version, arguments.tlog_upload);
+                trust::root_and_services(&arguments.trust, config, &explicit, timeout, context)?;
+            let logged = arguments.tlog_upload;
             let services = KeyServices::select(&config, version, logged, context.world.now())?;
             if logged {
                 check_log(&root, &trust)?;
@@ -77,9 +84,9 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         }
         None => {
             let (config, root, trust) =
-                trust::root_and_services(&arguments.trust, config, timeout, context)?;
+                trust::root_and_services(&arguments.trust, config, &explicit, timeout, context)?;
             let now = context.world.now();
-            let services = Services::select(&config, arguments.rekor_version, now)?;
+            let services = Services::select(&config, version, now)?;
             check_log(&root, &trust)?;
             let source = token::source(&arguments, context)?;
             let audience = crate::sign::AUDIENCE;
@@ -104,11 +111,10 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             world: context.world.clone(),
             registry: registry.clone(),
             signature_repository: signatures.clone(),
-            verifier: Arc::clone(&verifier),
+            trust: Trust::known(Trusted { verifier: Arc::clone(&verifier), report: trust.clone() }),
             policy,
             matching: Match::Manifest,
             scope: Scope { limits: super::verify::LIMITS, accept: Formats::ALL, all: false },
-            trust: trust.clone(),
             repeated_flags: Vec::new(),
         },
     });

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,9 +14,10 @@ use super::drive::drive;
 use super::{Context, Ended, setup};
 use crate::error::{Error, Result};
 use crate::net;
-use crate::run::TrustReport;
+use crate::run::{self, TrustReport, World};
+use crate::sign::ExplicitServices;
 use crate::trust::{self, Asking, Instance, InstanceTrust, Source};
-use crate::verify::TrustRoot;
+use crate::verify::{TrustRoot, Verifier};
 
 /// The schema of the JSON form.
 const SCHEMA: &str = "helm-sigstore.trust/v1";
@@ -38,43 +40,67 @@ fn service_client(ca_file: Option<&str>) -> Result<net::Client> {
     net::Client::new(net::Options { extra_ca_pem, ..net::Options::default() })
 }
 
-/// The trusted root and what the report says of it.
-pub(super) fn root(
+/// What to verify with. A file is read at once; an instance is asked when the first object is, beside it.
+pub(super) fn trust(
     arguments: &TrustArgs,
     offline: bool,
-    timeout: Duration,
-    context: &mut Context<'_, '_>,
-) -> Result<(TrustRoot, TrustReport)> {
-    match load(arguments, offline, false, timeout, context)? {
-        Trust::Named(source) => Ok((trust::trusted_root(&source)?, named(&source))),
-        Trust::Instance(of) => Ok((of.trust_root()?, report(&of, context))),
+    context: &Context<'_, '_>,
+) -> Result<run::Trust> {
+    let trusted = |root: TrustRoot, report: TrustReport| run::Trusted {
+        verifier: Arc::new(Verifier::new(root)),
+        report,
+    };
+    if let Some(text) = &arguments.trusted_root {
+        let source = Source::parse(text);
+        return Ok(run::Trust::known(trusted(trust::trusted_root(&source)?, named(&source))));
     }
+    let instance = instance(arguments, context)?;
+    let asking = asking(arguments, offline, false, context)?;
+    let step = refreshing(&instance);
+    let world = context.world.clone();
+    Ok(run::Trust::coming(&step.clone(), async move {
+        world.enter(step);
+        let loaded = trust::load(&instance, &asking, || world.now()).await?;
+        for warning in &loaded.warnings {
+            world.warn(warning.clone());
+        }
+        Ok(trusted(loaded.trust_root()?, report(&loaded, &world)))
+    }))
 }
 
-/// The same with the services to sign with.
+/// The trusted root and what the report says of it, with the services to sign with: those of the signing config or the instance, but for those that
+/// are named one by one.
 pub(super) fn root_and_services(
     arguments: &TrustArgs,
     signing_config: Option<&str>,
+    explicit: &ExplicitServices,
     timeout: Duration,
     context: &mut Context<'_, '_>,
 ) -> Result<(sigstore_trust_root::SigningConfig, TrustRoot, TrustReport)> {
-    if arguments.trusted_root.is_some() != signing_config.is_some() {
+    let named_by = arguments.trusted_root.is_some();
+    if signing_config.is_some() && !named_by
+        || named_by && signing_config.is_none() && !explicit.any()
+    {
         return Err(Error::usage("--trusted-root and --signing-config belong together").cause(
             "a signature is verified before it is attached, with the root of its instance",
         ));
     }
-    if arguments.trusted_root.is_none() {
+    if !named_by {
         instance(arguments, context)?.check_signs()?;
     }
-    match (load(arguments, false, false, timeout, context)?, signing_config) {
-        (Trust::Named(source), Some(config)) => {
-            let config = trust::signing_config(&Source::parse(config))?;
-            Ok((config, trust::trusted_root(&source)?, named(&source)))
+    let config = signing_config.map(|named| trust::signing_config(&Source::parse(named)));
+    let config = config.transpose()?;
+    match load(arguments, false, false, timeout, context)? {
+        Trust::Named(source) => {
+            Ok((explicit.over(config)?, trust::trusted_root(&source)?, named(&source)))
         }
-        (Trust::Instance(of), None) => {
-            Ok((of.signing_config()?, of.trust_root()?, report(&of, context)))
+        Trust::Instance(of) => {
+            let config = match of.can_sign() || !explicit.any() {
+                true => Some(of.signing_config()?),
+                false => None,
+            };
+            Ok((explicit.over(config)?, of.trust_root()?, report(&of, &context.world)))
         }
-        _ => Err(Error::usage("--trusted-root and --signing-config belong together")),
     }
 }
 
@@ -82,17 +108,32 @@ fn named(source: &Source) -> TrustReport {
     TrustReport { source: source.words(), age: None, expires: None }
 }
 
-fn report(of: &InstanceTrust, context: &Context<'_, '_>) -> TrustReport {
-    TrustReport {
-        source: of.words(),
-        age: Some(of.age(context.world.now())),
-        expires: Some(of.expires),
-    }
+fn report(of: &InstanceTrust, world: &World) -> TrustReport {
+    TrustReport { source: of.words(), age: Some(of.age(world.now())), expires: Some(of.expires) }
 }
 
 fn instance(arguments: &TrustArgs, context: &Context<'_, '_>) -> Result<Instance> {
     let name = arguments.instance.as_deref().unwrap_or(trust::PRODUCTION);
     Instance::named(name, context.environment.config_home().as_deref())
+}
+
+fn asking(
+    arguments: &TrustArgs,
+    offline: bool,
+    always: bool,
+    context: &Context<'_, '_>,
+) -> Result<Asking> {
+    Ok(Asking {
+        client: client(arguments)?,
+        home: context.environment.cache_home(),
+        offline,
+        max_age: arguments.max_trust_age,
+        always,
+    })
+}
+
+fn refreshing(instance: &Instance) -> String {
+    format!("refreshing the trust of instance {}", instance.name)
 }
 
 fn load(
@@ -106,15 +147,9 @@ fn load(
         return Ok(Trust::Named(Source::parse(text)));
     }
     let instance = instance(arguments, context)?;
-    let asking = Asking {
-        client: client(arguments)?,
-        home: context.environment.cache_home(),
-        offline,
-        max_age: arguments.max_trust_age,
-        always,
-    };
+    let asking = asking(arguments, offline, always, context)?;
     let world = context.world.clone();
-    context.world.enter(format!("refreshing the trust of instance {}", instance.name));
+    context.world.enter(refreshing(&instance));
     let loaded = drive(context, timeout, trust::load(&instance, &asking, || world.now()))??;
     for warning in &loaded.warnings {
         context.world.warn(warning.clone());

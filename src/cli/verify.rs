@@ -10,7 +10,8 @@ use super::{Context, Ended, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Limits, Outcome, Report, Scope, TrustReport, VerifyObject, VerifyRun, VerifySource,
+    Formats, Limits, Outcome, Report, Scope, Trust, TrustReport, Trusted, VerifyObject, VerifyRun,
+    VerifySource,
 };
 use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
 
@@ -55,21 +56,21 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let timeout = arguments.common.timeout;
-    let (verifier, trust) = match &policy {
+    let trust = match &policy {
         // Without log there is nothing that a root would say.
         Policy::Key(trusted) if trusted.log == LogCheck::Ignored && !arguments.trust.is_named() => {
-            (Verifier::without_trust(), TrustReport::none())
+            Trust::known(Trusted {
+                verifier: Arc::new(Verifier::without_trust()),
+                report: TrustReport::none(),
+            })
         }
-        _ => {
-            let (root, trust) = trust::root(&arguments.trust, arguments.offline, timeout, context)?;
-            (Verifier::new(root), trust)
-        }
+        _ => trust::trust(&arguments.trust, arguments.offline, context)?,
     };
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
         signature_repository: signatures,
-        verifier: Arc::new(verifier),
+        trust,
         policy,
         matching: match arguments.matching {
             MatchArg::Manifest => Match::Manifest,
@@ -84,7 +85,6 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             accept: formats(&arguments.accept),
             all: arguments.all,
         },
-        trust,
         repeated_flags: std::mem::take(&mut context.given.repeated),
     };
     let blank = |typed: &str, object: Option<&VerifyObject>| {

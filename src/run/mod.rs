@@ -9,6 +9,7 @@ mod sign;
 mod sign_file;
 mod skip;
 mod tree;
+mod trust;
 mod verify;
 mod world;
 
@@ -23,6 +24,7 @@ pub use resolve::ChartName;
 pub use sign::{SignObject, SignRun};
 pub use skip::SkipIfSigned;
 pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};
+pub use trust::{Trust, Trusted};
 pub use verify::{VerifyObject, VerifyRun, VerifySource};
 pub use world::{Progress, World};
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::World;
-use crate::chart::version::{Lookup, TagMeaning, lookup};
+use crate::chart::version::{Constraint, Lookup, TagMeaning, lookup};
 use crate::chart::{
     Archive, ChartManifest, ChartMetadata, ChartReference, Descriptor, Digest, Manifest,
     RepositoryPrefix, parse_indexed,
@@ -172,7 +172,7 @@ pub(super) async fn resolve(
             (repository(Access::Pull)?, registry.repository(&other.host, &other.path, access)?)
         }
     };
-    let reference = choose_tag(reference, version, &repository).await?;
+    let (reference, constraint) = choose_tag(reference, version, &repository).await?;
     let wanted = match (&reference.tag, &reference.digest) {
         (Some(tag), _) => tag.clone(),
         (None, Some(digest)) => digest.to_string(),
@@ -195,10 +195,19 @@ pub(super) async fn resolve(
         world.warn(format!("{reference}: chart media type application/tar+gzip is deprecated"));
     }
     let name = chart.map_or_else(|| reference.name().to_owned(), |chart| chart.name.clone());
-    let version = match (chart.and_then(|chart| chart.version.as_deref()), &reference.tag) {
-        (Some(version), _) => TagMeaning::of(version),
-        (None, Some(tag)) => TagMeaning::of(tag),
-        (None, None) => TagMeaning::NotChecked,
+    let stated = chart.and_then(|chart| chart.version.as_deref());
+    let version = match (stated, &reference.tag, constraint) {
+        (Some(version), _, Some(constraint))
+            if !TagMeaning::Within(constraint.clone()).admits(version) =>
+        {
+            return Err(Error::usage("--chart and --version mismatch")
+                .line("--chart", version)
+                .line("--version", constraint.text()));
+        }
+        (Some(version), _, _) => TagMeaning::of(version),
+        (None, Some(tag), _) => TagMeaning::of(tag),
+        (None, None, Some(constraint)) => TagMeaning::Within(constraint),
+        (None, None, None) => TagMeaning::NotChecked,
     };
     Ok(Resolved { reference, repository, signatures, manifest, name, version })
 }
@@ -223,25 +232,24 @@ async fn indexed(repository: &Repository, entry: &Descriptor) -> Result<Option<C
 }
 
 /// The reference with the tag that Helm's rules lead to: a tag or an exact version is taken as it is,
-/// anything else is a constraint over the tags.
+/// anything else is a constraint over the tags. Beside a digest a constraint chooses nothing, and is answered to
+/// be held against the version of the chart.
 async fn choose_tag(
     reference: &ChartReference,
     version: Option<&str>,
     repository: &Repository,
-) -> Result<ChartReference> {
-    match lookup(reference, version, false)? {
-        Lookup::Digest { constraint: Some(_), .. } => {
-            Err(Error::usage("a digest and a constraint were given")
-                .cause("the digest names one chart; leave --version out, or state an exact one"))
+) -> Result<(ChartReference, Option<Constraint>)> {
+    Ok(match lookup(reference, version, false)? {
+        Lookup::Digest { tag: Some(tag), .. } | Lookup::Tag(tag) => {
+            (reference.with_tag(&tag)?, None)
         }
-        Lookup::Digest { tag: Some(tag), .. } | Lookup::Tag(tag) => reference.with_tag(&tag),
-        Lookup::Digest { tag: None, .. } => Ok(reference.clone()),
+        Lookup::Digest { tag: None, constraint, .. } => (reference.clone(), constraint),
         Lookup::Newest(constraint) => {
             let tags = repository.tags().await?;
             let tags = tags.ok_or_else(|| Error::not_found("no such repository"))?;
-            reference.with_tag(&constraint.select(&tags)?.tag)
+            (reference.with_tag(&constraint.select(&tags)?.tag)?, None)
         }
-    }
+    })
 }
 
 fn moved(reference: &ChartReference, expected: &Digest, found: &Digest) -> Error {

@@ -1,18 +1,18 @@
 //! Verifying: resolve, discover, judge each candidate, decide.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::findings::{Accepted, Findings, Question, Scope};
-use super::report::{Chart, Outcome, Place, PolicyReport, TrustReport, TrustedAs, Verdict};
+use super::report::{Chart, Outcome, Place, PolicyReport, TrustedAs, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
+use super::trust::{Trust, Trusted};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Access, Registry, Repository};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
-use crate::verify::{Covered, Match, NamedVersion, Policy, Target, Verifier, VersionCheck};
+use crate::verify::{Covered, Match, NamedVersion, Policy, Target, VersionCheck};
 
 /// The largest packed chart that is read.
 const MAX_CHART_BYTES: u64 = 100 << 20;
@@ -55,15 +55,13 @@ pub struct VerifyRun {
     /// Where the signatures of charts are, if not beside them.
     pub signature_repository: Option<RepositoryPrefix>,
     /// The verifier with its trusted root.
-    pub verifier: Arc<Verifier>,
+    pub trust: Trust,
     /// Who is trusted.
     pub policy: Policy,
     /// What has to be signed.
     pub matching: Match,
     /// What is looked at, and until when.
     pub scope: Scope,
-    /// What the report says of the trusted root.
-    pub trust: TrustReport,
     /// Flags that a command in a hint repeats, with their values.
     pub repeated_flags: Vec<(String, Option<String>)>,
 }
@@ -89,7 +87,7 @@ impl VerifyRun {
     pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
         let mut outcome = Outcome::new(typed);
         outcome.all = self.scope.all;
-        outcome.trust = Some(self.trust.clone());
+        outcome.trust = self.trust.report();
         outcome.weakened = weakened.to_vec();
         outcome.policy = Some(PolicyReport {
             source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
@@ -108,10 +106,12 @@ impl VerifyRun {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let (version, chart) = (object.version.as_deref(), object.chart.as_ref());
-        let resolved = resolve(&self.world, self.places(), reference, version, chart).await?;
+        let resolving = resolve(&self.world, self.places(), reference, version, chart);
+        let (trusted, resolved) = self.trust.beside(&self.world, resolving).await?;
+        outcome.trust = Some(trusted.report.clone());
         describe(&resolved, outcome);
         let question = Question::Reference { resolved: &resolved, matching: self.matching };
-        let mut findings = self.findings();
+        let mut findings = self.findings(&trusted);
         match &object.source {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
@@ -143,7 +143,9 @@ impl VerifyRun {
             return Err(Error::usage("--match is for references; of a file only the chart counts"));
         }
         let opened = path.to_owned();
-        let archive = off_thread(move || read_chart(&opened)).await?;
+        let reading = off_thread(move || read_chart(&opened));
+        let (trusted, archive) = self.trust.beside(&self.world, reading).await?;
+        outcome.trust = Some(trusted.report.clone());
         let digest = archive.digest;
         let named = NamedVersion {
             name: archive.metadata.name.clone(),
@@ -160,7 +162,7 @@ impl VerifyRun {
         };
         let target = Target::File { digest, named: &named };
         let question = Question::File(crate::verify::Question { target, name, version });
-        let mut findings = self.findings();
+        let mut findings = self.findings(&trusted);
         match &object.source {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
@@ -191,8 +193,8 @@ impl VerifyRun {
         Places { registry: &self.registry, access: Access::Pull, signatures }
     }
 
-    fn findings(&self) -> Findings<'_> {
-        Findings::new(&self.verifier, &self.policy, &self.world, self.scope)
+    fn findings<'a>(&'a self, trusted: &'a Trusted) -> Findings<'a> {
+        Findings::new(&trusted.verifier, &self.policy, &self.world, self.scope)
     }
 
     /// The places of a registry in turn: the API, and only where that met no policy the two tags.

@@ -9,6 +9,7 @@
 mod ambient;
 #[cfg(test)]
 mod end_to_end;
+mod explicit;
 mod fulcio;
 mod google;
 mod identity;
@@ -24,6 +25,7 @@ mod token;
 mod token_file;
 
 pub use ambient::{Platform, Projected};
+pub use explicit::ExplicitServices;
 pub use fulcio::Certificate;
 pub use google::Google;
 pub use identity::{Offered, TokenSource};

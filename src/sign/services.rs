@@ -85,10 +85,12 @@ impl Services {
         Ok(Self { fulcio: service::parse_url(&authority.url).map_err(unusable)?, log, timestamp })
     }
 
-    /// Whether certificates come from the public-good instance: then the identity is published to the
+    /// Whether certificate or log entry are public-good Sigstore's: then the identity is published to the
     /// world, and a person is asked first.
     pub fn is_public_good(&self) -> bool {
-        self.fulcio.host_str() == Some("fulcio.sigstore.dev")
+        [&self.fulcio, &self.log.url]
+            .into_iter()
+            .any(|url| url.host_str().is_some_and(|host| host.ends_with(".sigstore.dev")))
     }
 }
 
@@ -242,7 +244,11 @@ mod tests {
         let config = SigningConfig::from_json(config).unwrap();
         let services = Services::select(&config, None, now()).unwrap();
         assert!(services.is_public_good() && services.timestamp.is_some());
-        assert!(!select(&self::config(), None).unwrap().is_public_good());
+        let private = select(&self::config(), None).unwrap();
+        assert!(!private.is_public_good());
+        // A certificate of one's own in the public log is public.
+        let log = Log { url: services.log.url, ..private.log.clone() };
+        assert!(Services { log, ..private }.is_public_good());
     }
 
     #[test]

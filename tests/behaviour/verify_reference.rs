@@ -133,7 +133,25 @@ fn a_digest_alone_is_enough_and_the_version_is_not_checked() {
         .prints("version: not checked\n")
         .prints(&format!("Pinned: {reference}\n"));
     world.verify(&[&reference, "--version", "1.4.2"]).exits(0);
-    refuses(&world, &[&reference, "--version", "^1"], 2, "usage", &["a digest and a constraint"]);
+}
+
+#[test]
+fn a_constraint_beside_a_digest_has_to_admit_the_version_of_the_chart() {
+    let world = World::new();
+    let (_, pushed) = world.signed_web();
+    let reference = format!("{}@{}", world.repository("web"), pushed.manifest_digest);
+    for constraint in ["^1", "1.4.x", ">=1.4.2-0"] {
+        let ended = world.verify(&[&reference, "--version", constraint]).exits(0);
+        assert!(!ended.stdout.contains("not checked"), "{}", ended.stdout);
+    }
+    // Helm ignores it: the digest alone would do there.
+    let words = ["expected  ^2", "found     1.4.2  (signed)"];
+    refuses(&world, &[&reference, "--version", "^2"], 5, "wrong-version", &words);
+    world.run(&["sign", &reference, "--version", "^2"]).exits(5).says("version does not match");
+    let stated = ["--version", "^2", "--chart", "web:1.4.2"];
+    let words = [&reference[..], stated[0], stated[1], stated[2], stated[3]];
+    refuses(&world, &words, 2, "usage", &["--chart and --version mismatch"]);
+    assert!(paths(&world).iter().all(|path| !path.ends_with("/tags/list")));
 }
 
 #[test]

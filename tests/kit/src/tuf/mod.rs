@@ -23,6 +23,8 @@ pub enum Fault {
     Endless,
     /// The connection ends in the middle of the body.
     Cut,
+    /// Nothing at all, for as long as the repository runs.
+    Hang,
 }
 
 /// Files by path, faults by the part of a path, and what was asked.

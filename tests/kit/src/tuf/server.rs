@@ -27,9 +27,11 @@ impl Server {
                 if over.load(Ordering::Relaxed) {
                     break;
                 }
-                let served = Arc::clone(&served);
+                let (served, over) = (Arc::clone(&served), Arc::clone(&over));
                 // A client that goes away in the middle is its own affair.
-                std::thread::spawn(move || stream.and_then(|stream| answer(stream, &served)));
+                std::thread::spawn(move || {
+                    stream.and_then(|stream| answer(stream, &served, &over))
+                });
             }
         });
         Ok(Self { port, ended })
@@ -48,7 +50,7 @@ impl Drop for Server {
     }
 }
 
-fn answer(mut stream: TcpStream, served: &Mutex<Served>) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, served: &Mutex<Served>, over: &AtomicBool) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?.take(64 * 1024)).lines();
     let first = lines.next().transpose()?.unwrap_or_default();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
@@ -66,6 +68,12 @@ fn answer(mut stream: TcpStream, served: &Mutex<Served>) -> std::io::Result<()> 
     };
     match (fault, file) {
         (Some(Fault::Status), _) => head("503 Service Unavailable", Some(0)),
+        (Some(Fault::Hang), _) => {
+            while !over.load(Ordering::Relaxed) {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            Ok(())
+        }
         (Some(Fault::Endless), _) => {
             head("200 OK", None)?;
             let block = [b' '; 64 * 1024];
