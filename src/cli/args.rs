@@ -119,6 +119,15 @@ pub(super) struct SignArgs {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub tlog_upload: bool,
 
+    /// Formats to sign in: a Sigstore bundle, the `.sig` of cosign before bundles, both, or all (also the `.sig`
+    /// as a referrer, which Ratify reads); default: both, where the log can promise what the older one needs
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub signature_format: Option<SignatureFormat>,
+
+    /// What to say of the chart, in the signature; may be given several times
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = annotation)]
+    pub annotations: Vec<(String, String)>,
+
     /// Do not ask before an identity is published in the public log
     #[arg(long, short)]
     pub yes: bool,
@@ -229,6 +238,15 @@ pub(super) struct TreeArgs {
     pub registry: RegistryArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// The formats that `sign` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SignatureFormat {
+    All,
+    Both,
+    Bundle,
+    Legacy,
 }
 
 /// A format of signatures.
@@ -455,6 +473,14 @@ pub(super) struct CommonArgs {
 pub(super) enum Output {
     Json,
     Text,
+}
+
+/// Reads `KEY=VALUE`.
+fn annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
 }
 
 /// Reads `90s`, `3m`, `1m30s`, `500ms`: positive, at most a day.

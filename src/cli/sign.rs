@@ -1,8 +1,9 @@
 //! `sign`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::args::SignArgs;
+use super::args::{SignArgs, SignatureFormat};
 use super::drive::{Object, drive, each, none_usable};
 use super::lists::Named;
 use super::words::host_of;
@@ -10,11 +11,11 @@ use super::{Context, Ended, confirm, key, lists, setup, token, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, Trust, TrustReport,
+    Formats, Making, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, Trust, TrustReport,
     Trusted, VerifyRun,
 };
 use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
-use crate::verify::{Match, Policy, TrustRoot, Verifier};
+use crate::verify::{Match, Policy, TITLE_ANNOTATION, TrustRoot, VERSION_ANNOTATION, Verifier};
 
 /// Referrers that are read back at most after a signature was attached.
 const MAX_REFERRERS: usize = 100_000;
@@ -118,6 +119,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             repeated_flags: Vec::new(),
         },
     });
+    let making = making(arguments.signature_format, &signer, context)?;
     let run = SignRun {
         world: context.world.clone(),
         registry,
@@ -125,6 +127,8 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         signer,
         verifier,
         trust,
+        making,
+        annotations: annotations(&arguments)?,
         skip,
     };
     let blank = |typed: &str, object: Option<&SignObject>| {
@@ -133,6 +137,49 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     let work = async |object: &SignObject| run.sign(object).await;
     let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+}
+
+/// The formats to make. Without a word of the user's both, where that is possible: the older one is all that some
+/// read, and the other all that most will.
+fn making(
+    asked: Option<SignatureFormat>,
+    signer: &Signer,
+    context: &mut Context<'_, '_>,
+) -> Result<Making> {
+    let can = signer.makes_legacy();
+    let (bundle, legacy, referrer) = match asked {
+        None => (true, can, false),
+        Some(SignatureFormat::Bundle) => (true, false, false),
+        Some(SignatureFormat::Legacy) => (false, true, false),
+        Some(SignatureFormat::Both) => (true, true, false),
+        Some(SignatureFormat::All) => (true, true, true),
+    };
+    if legacy && !can {
+        return Err(Error::usage("the log cannot promise what a legacy signature needs")
+            .cause("Rekor v2 has no signed entry timestamps; a bundle does without")
+            .hint("--signature-format bundle, or --rekor-version 1 where that is offered"));
+    }
+    if !can && asked.is_none() {
+        context.printer.note(
+            "no legacy signature beside the bundle: Rekor v2 does not promise what one needs, and clients that read nothing else will call the chart unsigned",
+        );
+    }
+    Ok(Making { bundle, legacy, referrer, asked: asked.is_some() })
+}
+
+/// `--annotations`, but for what the signature says itself.
+fn annotations(arguments: &SignArgs) -> Result<BTreeMap<String, String>> {
+    let mut said = BTreeMap::new();
+    for (key, value) in &arguments.annotations {
+        let problem = match key.as_str() {
+            TITLE_ANNOTATION | VERSION_ANNOTATION => "name and version come from Chart.yaml",
+            _ if said.insert(key.clone(), value.clone()).is_some() => "it is said twice",
+            _ => continue,
+        };
+        let flag = format!("--annotations {key}");
+        return Err(Error::usage("cannot say this of the chart").on(flag).cause(problem));
+    }
+    Ok(said)
 }
 
 /// Whose signatures suffice, if charts that are signed already are left alone.

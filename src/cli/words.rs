@@ -56,12 +56,16 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     if let (Verdict::Signed, Some(digest)) = (outcome.verdict, digest) {
         line("Digest", digest);
     }
+    let mut named = false;
     let bundles_only = outcome.signatures.iter().all(|one| one.format != Some(Format::Legacy));
     for signature in outcome.signatures.iter().filter(|s| s.status == Status::Accepted) {
-        if let (false, Some(format)) = (bundles_only, signature.format) {
+        let told = bundles_only || outcome.verdict == Verdict::Signed;
+        if let (false, Some(format)) = (told, signature.format) {
             line("Format", &format!("{} ({})", format.as_str(), signature.place.words()));
         }
-        if let Some(signer) = &signature.signer {
+        // What we signed in several formats was signed by one.
+        let again = outcome.verdict == Verdict::Signed && std::mem::replace(&mut named, true);
+        if let Some(signer) = signature.signer.as_ref().filter(|_| !again) {
             match (&signer.key_id, &signer.identity, &signer.issuer) {
                 (Some(id), _, _) => line("Signed by", &format!("key {id}")),
                 (None, identity, issuer) => {

@@ -12,6 +12,7 @@ mod manifest;
 mod pages;
 mod push;
 mod shared_tag;
+mod signature_image;
 
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ pub use self::manifest::{
     ReferrerManifest,
 };
 pub use self::push::Pushed;
-pub use self::shared_tag::IndexWrite;
+pub use self::shared_tag::SharedWrite;
+pub use self::signature_image::{ImageParts, SignatureImage};
 use crate::error::{Error, Result};
 use crate::net::{Client, PlainHttp, Response, Url, one_line};
 

@@ -3,6 +3,7 @@
 //! Every command calls these. No step calls back, and nothing here knows the command line or prints.
 
 mod findings;
+mod formats;
 mod report;
 mod resolve;
 mod sign;
@@ -16,6 +17,7 @@ mod world;
 use crate::error::{Error, Reason, Result};
 
 pub use findings::{Formats, Limits, Scope};
+pub use formats::Making;
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,

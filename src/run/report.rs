@@ -346,6 +346,7 @@ pub struct SignatureReport {
 impl SignatureReport {
     /// A signature that was just made and verified.
     pub(super) fn of_made(
+        format: Format,
         place: Place,
         digest: &Digest,
         subject: SubjectReport,
@@ -355,10 +356,10 @@ impl SignatureReport {
             status: Status::Accepted,
             reason: None,
             message: None,
-            format: Some(Format::Bundle),
+            format: Some(format),
             place,
             digest: Some(digest.to_string()),
-            predicate_type: Some(COSIGN_SIGN_PREDICATE.to_owned()),
+            predicate_type: (format == Format::Bundle).then(|| COSIGN_SIGN_PREDICATE.to_owned()),
             subject: Some(subject),
             signer: Some(SignerReport::from(verified.signer())),
             log: verified.log().map(LogReport::from),

@@ -7,7 +7,7 @@ mod file;
 mod legacy;
 mod listing;
 mod referrers;
-mod shared_index;
+mod shared_tag;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +17,10 @@ use crate::chart::Digest;
 use crate::error::{Error, Result};
 use crate::verify::LegacySignature;
 
-pub use attach::{Attached, Listing, Through, attach, prove_write_access, survey};
+pub use attach::{
+    Attached, Listing, Signature, Through, attach, attach_signature, prove_write_access,
+    refer_signature, survey, survey_signatures,
+};
 pub use cosign_tag::CosignTag;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, sidecar, write_bundle};

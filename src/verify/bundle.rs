@@ -89,6 +89,14 @@ impl Bundle {
         Ok(Self { statement: Some(statement), message: Some(message), ..bundle })
     }
 
+    /// A bundle of ours over the bytes of `message`, for the judgement of what we make.
+    ///
+    /// # Errors
+    /// As [`Bundle::parse`].
+    pub fn of_message(inner: sigstore_types::Bundle, message: Vec<u8>) -> Result<Self> {
+        Ok(Self { message: Some(message), ..Self::from_inner(inner)? })
+    }
+
     /// The bytes that are signed, where they are no envelope: then the statement is what they stand for.
     pub fn message(&self) -> Option<&[u8]> {
         self.message.as_deref()

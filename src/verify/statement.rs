@@ -149,6 +149,21 @@ impl Statement {
         }
     }
 
+    /// Adds what the user says of the chart (cosign's `-a`), where cosign looks for it: at the manifest, and at
+    /// the index that it was found in; of a chart that is in no registry at the chart itself.
+    pub fn annotate(&mut self, annotations: &BTreeMap<String, String>) {
+        let is_layer = |subject: &StatementSubject| {
+            subject.has_media_type(CHART_LAYER) || subject.has_media_type(PROV_LAYER)
+        };
+        let alone = self.subject.iter().all(is_layer);
+        for subject in self.subject.iter_mut().filter(|one| alone || !is_layer(one)) {
+            let said = annotations.iter().map(|(key, text)| (key.clone(), Value::from(&**text)));
+            if !annotations.is_empty() {
+                subject.annotations.get_or_insert_default().extend(said);
+            }
+        }
+    }
+
     /// What a legacy signature of cosign says: that this manifest is signed, and nothing else.
     pub(super) fn of_manifest(manifest: &Digest) -> Self {
         Self::over_one(manifest, Some(MANIFEST))
