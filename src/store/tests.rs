@@ -103,9 +103,7 @@ async fn forty_writers_of_one_signature_image_all_stand() {
         let writers = (0..40).map(|number| {
             let layer = layer(&kit, &number.to_string());
             let writer = writer(&kit);
-            async move {
-                Unsettled::add(&writer, layer, Pace::default()).await?.settle().await
-            }
+            async move { Unsettled::add(&writer, layer, Pace::default()).await?.settle().await }
         });
         for written in join_all(writers.collect::<Vec<_>>()).await {
             written.unwrap();

@@ -16,6 +16,7 @@ obtain_peers() {
     exec 9>"$PEERS/.lock"
     flock 9
     obtain cosign cosign-3.1.3 cosign from_go github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+    obtain cosign-2 cosign-2.6.4 cosign from_go github.com/sigstore/cosign/v2/cmd/cosign@v2.6.4
     obtain helm-4 helm-4.3.1 helm from_go helm.sh/helm/v4/cmd/helm@v4.3.1 \
         -ldflags '-X helm.sh/helm/v4/internal/version.version=v4.3.1'
     obtain helm-3 helm-3.22.0 helm from_go helm.sh/helm/v3/cmd/helm@v3.22.0 \
