@@ -24,6 +24,7 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Attest(Box<AttestArgs>),
     Completion(CompletionArgs),
     Key(KeyArgs),
     Sign(Box<SignArgs>),
@@ -37,6 +38,7 @@ impl Command {
     /// How the command speaks to registries, if it does.
     pub(super) fn registry(&self) -> Option<&RegistryArgs> {
         match self {
+            Self::Attest(arguments) => Some(&arguments.registry),
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
             Self::Verify(arguments) => Some(&arguments.registry),
@@ -107,18 +109,6 @@ pub(super) struct SignArgs {
     #[arg(long)]
     pub skip_if_signed: bool,
 
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
-    #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
-    pub identity_token: Option<String>,
-
-    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
-    #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", value_parser = NonEmptyStringValueParser::new())]
-    pub key: Option<String>,
-
-    /// Whether a signature by --key is written to the transparency log
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub tlog_upload: bool,
-
     /// Formats to sign in: a Sigstore bundle, the `.sig` of cosign before bundles, both, or all (also the `.sig`
     /// as a referrer, which Ratify reads); default: both, where the log can promise what the older one needs
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -128,10 +118,8 @@ pub(super) struct SignArgs {
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = annotation)]
     pub annotations: Vec<(String, String)>,
 
-    /// Do not ask before an identity is published in the public log
-    #[arg(long, short)]
-    pub yes: bool,
-
+    #[command(flatten)]
+    pub signing: SigningArgs,
     #[command(flatten)]
     pub identity: IdentityArgs,
     #[command(flatten)]
@@ -195,6 +183,16 @@ pub(super) struct VerifyArgs {
     #[arg(long)]
     pub all: bool,
 
+    /// Kind of statement that counts as the signature, as for GitHub's artifact attestations
+    /// (https://slsa.dev/provenance/v1, or slsaprovenance1); default: cosign's signatures
+    #[arg(long, alias = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
+    pub predicate_type: Option<String>,
+
+    /// Kind of statement that has to be attached too, by the same signers: spdx, cyclonedx, slsaprovenance1, vuln,
+    /// another of cosign's names, or a URI; may be given several times
+    #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
+    pub require_predicate: Vec<String>,
+
     /// Open no socket but to the registries that are named; with a FILE none at all
     #[arg(long)]
     pub offline: bool,
@@ -236,6 +234,61 @@ pub(super) struct TreeArgs {
     pub version: VersionOf,
     #[command(flatten)]
     pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Who signs.
+#[derive(Debug, Args)]
+pub(super) struct SigningArgs {
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
+    #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
+    pub identity_token: Option<String>,
+
+    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
+    #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// Whether a signature by --key is written to the transparency log
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub tlog_upload: bool,
+
+    /// Do not ask before an identity is published in the public log
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Attest something about charts: an SBOM, how it was built, or what you say, in a statement of that kind.
+#[derive(Debug, Args)]
+pub(super) struct AttestArgs {
+    /// Charts that it is about: references (oci://HOST/PATH:VERSION), or packaged charts with --repository
+    #[arg(value_name = "REF|FILE|@LIST", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub charts: Vec<String>,
+
+    /// What is said: a JSON object, as Syft, Trivy or a builder writes it
+    #[arg(long, value_name = "FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub predicate: String,
+
+    /// What kind of statement it is: spdx, cyclonedx, slsaprovenance1, vuln, another of cosign's names, or a URI
+    #[arg(long, alias = "type", value_name = "TYPE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub predicate_type: String,
+
+    /// Where the FILEs were pushed: the target that was given to `helm push`
+    #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
+    pub repository: Option<String>,
+
+    #[command(flatten)]
+    pub signing: SigningArgs,
+    #[command(flatten)]
+    pub chart: ChartArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub services: ServiceArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub bundle_out: BundleOutArgs,
     #[command(flatten)]
     pub common: CommonArgs,
 }

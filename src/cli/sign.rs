@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::args::{SignArgs, SignatureFormat};
-use super::drive::{Object, drive, each, none_usable};
+use super::drive::{Object, each, none_usable};
 use super::lists::Named;
-use super::words::host_of;
-use super::{Context, Ended, confirm, key, lists, setup, token, trust};
+use super::{Context, Ended, lists, setup, signer};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Making, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, Trust, TrustReport,
-    Trusted, VerifyRun,
+    Formats, Making, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, Trust, Trusted,
+    VerifyRun,
 };
-use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
-use crate::verify::{Match, Policy, TITLE_ANNOTATION, TrustRoot, VERSION_ANNOTATION, Verifier};
+use crate::sign::Signer;
+use crate::verify::{COSIGN_SIGN_PREDICATE, Match, Policy, TITLE_ANNOTATION, VERSION_ANNOTATION};
 
 /// Referrers that are read back at most after a signature was attached.
-const MAX_REFERRERS: usize = 100_000;
+pub(super) const MAX_REFERRERS: usize = 100_000;
 
 /// The flags that name identities.
 const IDENTITY_FLAGS: [&str; 7] = [
@@ -36,70 +35,20 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
     let signatures = setup::signature_repository(&arguments.registry, context)?;
     let objects = objects(&arguments, &named, signatures.as_ref())?;
-    if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
-        return Err(Error::usage("standard input can be read only once")
-            .cause("--password-stdin and --identity-token - both want it"));
-    }
-    if !arguments.tlog_upload && arguments.key.is_none() {
-        return Err(Error::usage("an identity is signed for in the log")
-            .on("--tlog-upload=false")
-            .cause("its certificate lasts for minutes, and the log proves when it signed"));
-    }
+    signer::check(&arguments.signing, arguments.registry.password_stdin)?;
     if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
     let suffices = suffices(&arguments, context)?;
-    let timeout = arguments.common.timeout;
-    let key = match &arguments.key {
-        Some(named) => Some(key::private(named, context)?),
-        None => None,
-    };
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
-    let client = trust::client(&arguments.trust)?;
-    let services = &arguments.services;
-    let explicit = services.explicit(key.is_some(), arguments.tlog_upload, context)?;
-    let config = services.signing_config.as_deref();
-    let version = services.rekor_version;
-    // A key that logs nothing needs no Sigstore, unless one is named for its timestamps.
-    let alone = !arguments.tlog_upload
-        && config.is_none()
-        && !explicit.any()
-        && !arguments.trust.is_named();
-    let (signer, verifier, trust) = match key {
-        Some(key) if alone => {
-            let services = KeyServices::default();
-            announce_key(&services, &key, context);
-            let signer = Signer::with_key(client, services, key);
-            (signer, Verifier::without_trust(), TrustReport::none())
-        }
-        Some(key) => {
-            let (config, root, trust) =
-                trust::root_and_services(&arguments.trust, config, &explicit, timeout, context)?;
-            let logged = arguments.tlog_upload;
-            let services = KeyServices::select(&config, version, logged, context.world.now())?;
-            if logged {
-                check_log(&root, &trust)?;
-            }
-            announce_key(&services, &key, context);
-            (Signer::with_key(client, services, key), Verifier::new(root), trust)
-        }
-        None => {
-            let (config, root, trust) =
-                trust::root_and_services(&arguments.trust, config, &explicit, timeout, context)?;
-            let now = context.world.now();
-            let services = Services::select(&config, version, now)?;
-            check_log(&root, &trust)?;
-            let source = token::source(&arguments, context)?;
-            let audience = crate::sign::AUDIENCE;
-            let label = source.label();
-            context.world.enter(format!("getting an identity token from {label}"));
-            let token = drive(context, timeout, source.resolve(&client, audience))??;
-            token.check(context.world.now(), audience).map_err(|error| error.on(source.label()))?;
-            announce(&services, &source, &token, arguments.yes, context)?;
-            let signer = Signer::new(client, services, source, token, audience);
-            (signer, Verifier::new(root), trust)
-        }
-    };
+    let timeout = arguments.common.timeout;
+    let (signer, verifier, trust) = signer::signer(
+        &arguments.signing,
+        &arguments.trust,
+        &arguments.services,
+        timeout,
+        context,
+    )?;
 
     let verifier = Arc::new(verifier);
     // Without --key here, no identity was named either, which was an error above.
@@ -116,6 +65,8 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             policy,
             matching: Match::Manifest,
             scope: Scope { limits: super::verify::LIMITS, accept: Formats::ALL, all: false },
+            predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
+            required: Vec::new(),
             repeated_flags: Vec::new(),
         },
     });
@@ -129,6 +80,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         trust,
         making,
         annotations: annotations(&arguments)?,
+        attestation: None,
         skip,
     };
     let blank = |typed: &str, object: Option<&SignObject>| {
@@ -196,7 +148,7 @@ fn suffices(arguments: &SignArgs, context: &Context<'_, '_>) -> Result<Option<Po
         };
     }
     let policy = arguments.identity.policy()?;
-    if matches!(policy, Policy::Unstated) && arguments.key.is_none() {
+    if matches!(policy, Policy::Unstated) && arguments.signing.key.is_none() {
         return Err(Error::usage("nothing says whose signature suffices")
             .on("--skip-if-signed")
             .hint("--certificate-identity IDENTITY --certificate-oidc-issuer URL"));
@@ -231,53 +183,4 @@ fn objects(
         })
     };
     Ok(lists::objects(named, object))
-}
-
-/// An entry that nobody could verify is not written: it would be public before that is found out.
-fn check_log(root: &TrustRoot, trust: &TrustReport) -> Result<()> {
-    match root.knows_a_log() {
-        true => Ok(()),
-        false => Err(Error::usage("trusted root has no transparency log")
-            .on(trust.source.as_str())
-            .cause("a signature is verified before it is attached, its log entry included")),
-    }
-}
-
-/// A key has no name, so nobody is asked; what becomes public is said.
-fn announce_key(services: &KeyServices, key: &PrivateKey, context: &mut Context<'_, '_>) {
-    let id = key.public().id();
-    context.printer.note(&match &services.log {
-        Some(log) => {
-            let log = host_of(log.url.as_str());
-            format!("signing with key {id}; the public key becomes part of the log {log}")
-        }
-        None => format!("signing with key {id}; nothing is logged"),
-    });
-}
-
-/// The identity goes into a public log for ever: a person is asked once, a pipeline gets one line.
-fn announce(
-    services: &Services,
-    source: &TokenSource,
-    token: &Token,
-    yes: bool,
-    context: &mut Context<'_, '_>,
-) -> Result<()> {
-    let identity = token.identity();
-    if !services.is_public_good() || yes || !context.interactive {
-        context.printer.note(&format!(
-            "signing as {identity} (token from {}); the identity becomes part of the log {}",
-            source.label(),
-            host_of(services.log.url.as_str()),
-        ));
-        return Ok(());
-    }
-    let question = format!(
-        "Signing as {identity} (token from {}) publishes this identity in a public log, for ever. Go on? [y/N] ",
-        source.label()
-    );
-    match confirm(context, &question) {
-        true => Ok(()),
-        false => Err(Error::usage("not signed").cause("the question was not answered with yes")),
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::args::SignArgs;
+use super::args::SigningArgs;
 use super::{Context, Environment, setup};
 use crate::error::Result;
 use crate::sign::{Google, Offered, Platform, Projected, TokenSource};
@@ -18,7 +18,10 @@ const PRODUCT_NAME: &str = "/sys/class/dmi/id/product_name";
 const GOOGLE_PRODUCTS: [&str; 2] = ["Google", "Google Compute Engine"];
 
 /// The place that the token comes from.
-pub(super) fn source(arguments: &SignArgs, context: &mut Context<'_, '_>) -> Result<TokenSource> {
+pub(super) fn source(
+    arguments: &SigningArgs,
+    context: &mut Context<'_, '_>,
+) -> Result<TokenSource> {
     let argument = arguments.identity_token.clone().map(Zeroizing::new);
     let stdin = match argument.as_ref().map(|text| text.as_str()) {
         Some("-") => Some(setup::read_stdin(context, "identity token")?),

@@ -13,7 +13,9 @@ use crate::run::{
     Formats, Limits, Outcome, Report, Scope, Trust, TrustReport, Trusted, VerifyObject, VerifyRun,
     VerifySource,
 };
-use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
+use crate::verify::{
+    COSIGN_SIGN_PREDICATE, LogCheck, Match, Policy, TrustedKey, Verifier, predicate_type,
+};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
 /// known to its end before its newest entries are.
@@ -85,6 +87,15 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             accept: formats(&arguments.accept),
             all: arguments.all,
         },
+        predicate_type: match &arguments.predicate_type {
+            Some(named) => predicate_type(named)?,
+            None => COSIGN_SIGN_PREDICATE.to_owned(),
+        },
+        required: arguments
+            .require_predicate
+            .iter()
+            .map(|named| predicate_type(named))
+            .collect::<Result<_>>()?,
         repeated_flags: std::mem::take(&mut context.given.repeated),
     };
     let blank = |typed: &str, object: Option<&VerifyObject>| {
@@ -126,6 +137,15 @@ fn objects(
             }
             (None, None, _) => VerifySource::Beside,
         };
+        let alone = matches!(
+            (&argument, &source),
+            (_, VerifySource::Bundle(_)) | (Argument::File(_), VerifySource::Beside)
+        );
+        if alone && context.given.has("require_predicate") {
+            return Err(Error::usage("one bundle holds one statement")
+                .on("--require-predicate")
+                .cause("it is looked for in the registry, beside the signature"));
+        }
         let host = match (&argument, &source) {
             (Argument::Reference(reference), _) => Some(reference.host.as_str()),
             (_, VerifySource::Repository(prefix)) => Some(prefix.host.as_str()),

@@ -46,8 +46,11 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
         let _ = writeln!(text, "{label}: {}", escape(value));
     };
     let object = outcome.reference.as_deref().unwrap_or(&outcome.input);
+    let mut made = outcome.signatures.iter();
+    let made = made.find(|one| one.format == Some(Format::Attestation));
     let headline = match (outcome.verdict, outcome.already_signed) {
         (Verdict::Signed, Some(true)) => "Already signed",
+        (Verdict::Signed, _) if made.is_some() => "Attested",
         (Verdict::Signed, _) => "Signed",
         _ => "Verified",
     };
@@ -62,6 +65,11 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
         let told = bundles_only || outcome.verdict == Verdict::Signed;
         if let (false, Some(format)) = (told, signature.format) {
             line("Format", &format!("{} ({})", format.as_str(), signature.place.words()));
+        }
+        if let (Some(Format::Attestation), Some(kind)) =
+            (signature.format, &signature.predicate_type)
+        {
+            line("Predicate", kind);
         }
         // What we signed in several formats was signed by one.
         let again = outcome.verdict == Verdict::Signed && std::mem::replace(&mut named, true);

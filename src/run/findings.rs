@@ -18,8 +18,8 @@ use crate::chart::{ChartManifest, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, SignatureStore};
 use crate::verify::{
-    Bundle, Judgement, LegacySignature, Match, NamedVersion, Policy, Signer, SubjectKind, Target,
-    Verified, Verifier,
+    Bundle, COSIGN_SIGN_PREDICATE, Judgement, LegacySignature, Match, NamedVersion, Policy, Signer,
+    SubjectKind, Target, Verified, Verifier,
 };
 
 /// Candidates that are fetched side by side: the connections that a host gets.
@@ -85,6 +85,8 @@ pub(super) struct Findings<'a> {
     policy: &'a Policy,
     world: &'a World,
     scope: Scope,
+    /// The kind of statement that counts.
+    predicate_type: &'a str,
     deadline: Instant,
     looked_at: usize,
     /// What was read of candidates, shared with those that are being fetched.
@@ -105,12 +107,14 @@ impl<'a> Findings<'a> {
         policy: &'a Policy,
         world: &'a World,
         scope: Scope,
+        predicate_type: &'a str,
     ) -> Self {
         Self {
             verifier,
             policy,
             world,
             scope,
+            predicate_type,
             deadline: Instant::now() + scope.limits.time,
             looked_at: 0,
             bytes: Rc::default(),
@@ -122,6 +126,11 @@ impl<'a> Findings<'a> {
             refused: Vec::new(),
             undecided: Vec::new(),
         }
+    }
+
+    /// Whether something else than a signature is looked for, which no legacy signature is.
+    pub(super) fn asks_for_others(&self) -> bool {
+        self.predicate_type != COSIGN_SIGN_PREDICATE
     }
 
     /// Whether nothing more has to be asked: the signatures meet the policy, and nobody wants to see the others.
@@ -147,7 +156,7 @@ impl<'a> Findings<'a> {
         // Claims order the candidates and exclude none; among equals the newest comes first.
         candidates.sort_by(|a, b| b.created.cmp(&a.created));
         let (likely, others): (Vec<_>, Vec<_>) =
-            candidates.into_iter().partition(Candidate::looks_like_a_signature);
+            candidates.into_iter().partition(|one: &Candidate| one.looks_like(self.predicate_type));
         // The likeliest comes alone: mostly it is the one, and nothing else has to be fetched then.
         let (first, likely) = likely.split_at(likely.len().min(1));
         for batch in [first, likely, &others] {
@@ -310,6 +319,9 @@ impl<'a> Findings<'a> {
         match self.judge(&bundle, question).await {
             Ok(Judgement::Accepted(verified)) => {
                 fill(&mut report, &verified, question);
+                if self.predicate_type != COSIGN_SIGN_PREDICATE {
+                    report.format = Some(Format::Attestation);
+                }
                 let identity = verified.identities().first();
                 let identity = identity.and_then(|at| self.policy.identities().get(*at));
                 report.trusted_as = identity.map(TrustedAs::from);
@@ -366,13 +378,17 @@ impl<'a> Findings<'a> {
         let now = self.world.now();
         let (resolved, matching) = match question {
             Question::File(question) => {
-                return Ok(self.verifier.verify(bundle, question, self.policy, now));
+                let question = crate::verify::Question {
+                    predicate_type: self.predicate_type,
+                    ..question.clone()
+                };
+                return Ok(self.verifier.verify(bundle, &question, self.policy, now));
             }
             Question::Reference { resolved, matching } => (resolved, *matching),
         };
         // With the layer alone neither annotations nor config are signed.
-        let needs_config =
-            matching == Match::Manifest && Verifier::needs_config(bundle, &resolved.manifest);
+        let needs_config = matching == Match::Manifest
+            && Verifier::needs_config(bundle, &resolved.manifest, self.predicate_type);
         let config = if needs_config {
             Some(self.config.get_or_try_init(|| resolved.config()).await?)
         } else {
@@ -383,6 +399,7 @@ impl<'a> Findings<'a> {
             target,
             name: Some(&resolved.name),
             version: resolved.version.clone(),
+            predicate_type: self.predicate_type,
         };
         Ok(self.verifier.verify(bundle, &question, self.policy, now))
     }

@@ -14,7 +14,8 @@ use crate::store::{
     refer_signature, survey, survey_signatures,
 };
 use crate::verify::{
-    Artifact, Bundle, Stage, Statement, SubjectKind, TrustedKey, Verified, Verifier,
+    Artifact, Bundle, COSIGN_SIGN_PREDICATE, Stage, Statement, SubjectKind, TrustedKey, Verified,
+    Verifier,
 };
 
 /// The formats that are made (`--signature-format`).
@@ -143,7 +144,10 @@ impl SignRun {
 
     /// Makes a bundle over `statement`, judged for `artifact`, one of its subjects.
     pub(super) async fn make(&self, statement: &Statement, artifact: Digest) -> Result<Signed> {
-        let payload = statement.to_bytes()?;
+        let payload = match &self.attestation {
+            Some(said) => statement.attesting(&said.predicate_type, &said.predicate)?,
+            None => statement.to_bytes()?,
+        };
         let content = Content::Statement { payload: &payload, artifact };
         match &self.signer.key() {
             Some(key) => {
@@ -185,14 +189,22 @@ impl SignRun {
         let mut failed = None;
         if let Some(signed) = &made.bundle {
             let now = self.world.now();
-            attached.extend(attach(repository, &plan.bundles, &signed.json, now).await?);
+            let kind = self.attestation.as_ref().map(|said| said.predicate_type.as_str());
+            let kind = kind.unwrap_or(COSIGN_SIGN_PREDICATE);
+            attached.extend(attach(repository, &plan.bundles, &signed.json, kind, now).await?);
             let first = attached.first().map(|one| (place_of(one.through), one.digest));
             let reported = first.map(|(place, digest)| {
                 let (kind, subject) = match &resolved.manifest.index {
                     Some(index) => (SubjectKind::Index, index.digest),
                     None => (SubjectKind::Manifest, resolved.manifest.digest),
                 };
-                report(Format::Bundle, place, &digest, (kind, &subject), &signed.verified)
+                let mut made =
+                    report(Format::Bundle, place, &digest, (kind, &subject), &signed.verified);
+                if let Some(said) = &self.attestation {
+                    made.format = Some(Format::Attestation);
+                    made.predicate_type = Some(said.predicate_type.clone());
+                }
+                made
             });
             outcome.signatures.extend(reported);
         }

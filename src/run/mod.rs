@@ -23,7 +23,7 @@ pub use report::{
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
 };
 pub use resolve::ChartName;
-pub use sign::{SignObject, SignRun};
+pub use sign::{Attestation, SignObject, SignRun};
 pub use skip::SkipIfSigned;
 pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};
 pub use trust::{Trust, Trusted};

@@ -11,7 +11,7 @@ use super::skip::{SkipIfSigned, leave_alone};
 use super::verify::{describe, read_chart};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, RepositoryPrefix, shell_word};
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::Signer;
@@ -55,8 +55,30 @@ pub struct SignRun {
     pub making: Making,
     /// What the user says of the chart, as cosign's `-a` does.
     pub annotations: BTreeMap<String, String>,
+    /// What is said instead of that the chart is signed.
+    pub attestation: Option<Attestation>,
     /// Whose signatures suffice.
     pub skip: Option<SkipIfSigned>,
+}
+
+/// A statement of another kind about charts.
+#[derive(Clone, Debug)]
+pub struct Attestation {
+    /// The kind.
+    pub predicate_type: String,
+    /// The predicate, a JSON object.
+    pub predicate: Vec<u8>,
+}
+
+impl Attestation {
+    /// Whether a statement can be made of it.
+    ///
+    /// # Errors
+    /// Usage, when the predicate is no JSON object with distinct keys.
+    pub fn check(&self) -> Result<()> {
+        let any = Statement::of_chart("", "", None, &Digest::of(b""), None);
+        any.attesting(&self.predicate_type, &self.predicate).map(drop)
+    }
 }
 
 /// How far a chart has come: what can be said of it if the run ends undecided, or is cut off.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::findings::{Accepted, Findings, Question, Scope};
-use super::report::{Chart, Outcome, Place, PolicyReport, TrustedAs, Verdict};
+use super::report::{Chart, Outcome, Place, PolicyReport, Status, TrustedAs, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::trust::{Trust, Trusted};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry, Repository};
 use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
 use crate::verify::{Covered, Match, NamedVersion, Policy, Target, VersionCheck};
@@ -62,6 +62,10 @@ pub struct VerifyRun {
     pub matching: Match,
     /// What is looked at, and until when.
     pub scope: Scope,
+    /// The kind of statement that counts (`--predicate-type`).
+    pub predicate_type: String,
+    /// Kinds of statements that have to be there too (`--require-predicate`).
+    pub required: Vec<String>,
     /// Flags that a command in a hint repeats, with their values.
     pub repeated_flags: Vec<(String, Option<String>)>,
 }
@@ -111,7 +115,7 @@ impl VerifyRun {
         outcome.trust = Some(trusted.report.clone());
         describe(&resolved, outcome);
         let question = Question::Reference { resolved: &resolved, matching: self.matching };
-        let mut findings = self.findings(&trusted);
+        let mut findings = self.findings(&trusted, &self.predicate_type);
         match &object.source {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
@@ -128,6 +132,9 @@ impl VerifyRun {
         };
         let accepted = self
             .conclude(findings, outcome, &resolved.pinned())
+            .map_err(|error| error.on(&object_words).at_digest(resolved.manifest.digest))?;
+        self.require(&trusted, &resolved, &question, outcome)
+            .await
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
         if note(&accepted, resolved.manifest.index.is_some(), outcome) {
             outcome.digest_ref = Some(resolved.pinned());
@@ -160,9 +167,15 @@ impl VerifyRun {
             ),
             None => (None, TagMeaning::NotChecked),
         };
+        let mut beside = None;
         let target = Target::File { digest, named: &named };
-        let question = Question::File(crate::verify::Question { target, name, version });
-        let mut findings = self.findings(&trusted);
+        let question = Question::File(crate::verify::Question {
+            target,
+            name,
+            version,
+            predicate_type: &self.predicate_type,
+        });
+        let mut findings = self.findings(&trusted, &self.predicate_type);
         match &object.source {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
@@ -179,13 +192,51 @@ impl VerifyRun {
                 let resolved = resolve(&self.world, self.places(), &reference, None, None).await?;
                 outcome.signature_repository = resolved.signature_repository();
                 self.ask_registry(&resolved, &question, &mut findings).await;
+                beside = Some(resolved);
             }
         }
         let retry = path.display().to_string();
         let accepted =
             self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
+        if let Some(resolved) = &beside {
+            self.require(&trusted, resolved, &question, outcome)
+                .await
+                .map_err(|error| error.at_digest(digest))?;
+        }
         note(&accepted, false, outcome);
         self.keep(object, &accepted, outcome)
+    }
+
+    /// Looks for the statements that have to be there too, by those who are trusted for the signature.
+    ///
+    /// # Errors
+    /// Refused (`wrong-predicate`), when everybody was asked and there is none; else as of the signature.
+    async fn require(
+        &self,
+        trusted: &Trusted,
+        resolved: &Resolved,
+        question: &Question<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        for predicate_type in &self.required {
+            let mut findings = self.findings(trusted, predicate_type);
+            self.ask_registry(resolved, question, &mut findings).await;
+            let (mut looked_in, mut found) = (Vec::new(), Vec::new());
+            let decided = findings.decide(&mut looked_in, &mut found, "");
+            found.retain(|one| one.status != Status::Other);
+            outcome.signatures.extend(found);
+            decided.map_err(|error| match error.class {
+                Class::Unsigned => Error {
+                    class: Class::Refused,
+                    reason: Reason::WrongPredicate,
+                    what: "required attestation is missing".to_owned(),
+                    ..error
+                }
+                .line("expected", predicate_type.clone()),
+                _ => error.line("required", predicate_type.clone()),
+            })?;
+        }
+        Ok(())
     }
 
     fn places(&self) -> Places<'_> {
@@ -193,8 +244,8 @@ impl VerifyRun {
         Places { registry: &self.registry, access: Access::Pull, signatures }
     }
 
-    fn findings<'a>(&'a self, trusted: &'a Trusted) -> Findings<'a> {
-        Findings::new(&trusted.verifier, &self.policy, &self.world, self.scope)
+    fn findings<'a>(&'a self, trusted: &'a Trusted, predicate_type: &'a str) -> Findings<'a> {
+        Findings::new(&trusted.verifier, &self.policy, &self.world, self.scope, predicate_type)
     }
 
     /// The places of a registry in turn: the API, and only where that met no policy the two tags.
@@ -226,7 +277,7 @@ impl VerifyRun {
         }
         let fallback = FallbackTag::new(repository, *subject);
         // Under the other tag there is nothing but the older format.
-        if !self.scope.accept.legacy {
+        if !self.scope.accept.legacy || findings.asks_for_others() {
             self.ask(&fallback, Place::FallbackTag, question, findings).await;
             return;
         }

@@ -15,7 +15,7 @@ use crate::registry::{
     Descriptor, EMPTY_BLOB, Entry, ImageParts, Pushed, Referrer, Referrers as Answer, Repository,
     SignatureImage,
 };
-use crate::verify::{COSIGN_SIGN_PREDICATE, SIMPLE_SIGNING};
+use crate::verify::SIMPLE_SIGNING;
 
 /// Bundles up to this size also stand in their manifest as `data` (OCI image specification,
 /// descriptor), which saves every reader that knows the field a request.
@@ -112,7 +112,7 @@ impl Attached {
     }
 }
 
-/// Attaches `bundle` to each of `subjects` as a referrer, and sees to it that it is listed ([`survey`] has
+/// Attaches `bundle` over a statement of this kind to each of `subjects` as a referrer, and sees to it that it is listed ([`survey`] has
 /// told by whom). The empty config has been pushed before ([`prove_write_access`]). What is answered is
 /// still to be settled.
 ///
@@ -124,6 +124,7 @@ pub async fn attach(
     repository: &Repository,
     subjects: &[(Subject, Listing)],
     bundle: &[u8],
+    predicate_type: &str,
     created: jiff::Timestamp,
 ) -> Result<Vec<Attached>> {
     repository.push_blob(bundle.to_vec().into()).await?;
@@ -131,7 +132,7 @@ pub async fn attach(
     let mut attached = Vec::with_capacity(subjects.len());
     for (subject, listing) in subjects {
         let described = described(subject);
-        let referrer = Referrer::new(&described, bundle, COSIGN_SIGN_PREDICATE, created, inline);
+        let referrer = Referrer::new(&described, bundle, predicate_type, created, inline);
         attached.push(attach_one(repository, &subject.digest, listing, referrer).await?);
     }
     Ok(attached)

@@ -47,15 +47,15 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether nothing that the listing claims speaks against a signature. Only an order of fetching
+    /// Whether nothing that the listing claims speaks against a bundle of this kind. Only an order of fetching
     /// follows from it: claims are unsigned, and old writers type their entries wrongly.
-    pub fn looks_like_a_signature(&self) -> bool {
+    pub fn looks_like(&self, predicate_type: &str) -> bool {
         let bundle = match self.artifact_type.as_deref() {
             Some(kind) => kind.starts_with(BUNDLE_MEDIA_TYPE_PREFIX),
             None => false,
         };
         match self.predicate_type.as_deref() {
-            Some(kind) => kind == crate::verify::COSIGN_SIGN_PREDICATE,
+            Some(kind) => kind == predicate_type,
             None => bundle,
         }
     }

@@ -14,6 +14,7 @@ mod key;
 mod legacy;
 mod matcher;
 mod policy;
+mod predicate;
 mod public_key;
 mod refusal;
 mod signer;
@@ -32,6 +33,7 @@ pub use legacy::{
 };
 pub use matcher::Matcher;
 pub use policy::Policy;
+pub use predicate::{MAX_PREDICATE_BYTES, predicate_type};
 pub use public_key::{LogCheck, PublicKey, TrustedKey};
 pub use signer::Signer;
 pub use statement::{

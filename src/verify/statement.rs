@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::chart::{CHART_LAYER, ChartManifest, Digest, MANIFEST, PROV_LAYER, check_distinct_keys};
 use crate::error::{Error, Reason, Result};
@@ -186,6 +187,37 @@ impl Statement {
             predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
             predicate: empty_predicate(),
         }
+    }
+
+    /// The bytes of a statement of another kind about the same subjects; `predicate` stands in it as it is
+    /// written.
+    ///
+    /// # Errors
+    /// Usage, when `predicate` is no JSON object with distinct keys.
+    pub fn attesting(&self, predicate_type: &str, predicate: &[u8]) -> Result<Vec<u8>> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Attestation<'a> {
+            #[serde(rename = "_type")]
+            type_: &'a str,
+            subject: &'a [StatementSubject],
+            predicate_type: &'a str,
+            predicate: &'a RawValue,
+        }
+        let unusable = |cause: String| Error::usage("not a predicate").cause(cause);
+        check_distinct_keys(predicate).map_err(|error| unusable(error.to_string()))?;
+        let raw: &RawValue =
+            serde_json::from_slice(predicate).map_err(|error| unusable(error.to_string()))?;
+        if !raw.get().starts_with('{') {
+            return Err(unusable("it is no JSON object".to_owned()));
+        }
+        let statement = Attestation {
+            type_: &self.type_,
+            subject: &self.subject,
+            predicate_type,
+            predicate: raw,
+        };
+        serde_json::to_vec(&statement).map_err(|error| unusable(error.to_string()))
     }
 
     /// The bytes that are signed.

@@ -10,7 +10,7 @@ use super::policy::Policy;
 use super::public_key::{is_by_key, other_kind};
 use super::refusal::Failure;
 use super::signer::Signer;
-use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
+use super::statement::SubjectKind;
 use super::trust_root::{RootName, TrustRoot};
 use crate::chart::{ChartManifest, Digest};
 use crate::error::{Error, Reason, Result};
@@ -173,8 +173,8 @@ impl Verifier {
     }
 
     /// Whether the chart's config blob has to be known before `bundle` can be judged.
-    pub fn needs_config(bundle: &Bundle, manifest: &ChartManifest) -> bool {
-        needs_config(bundle, manifest)
+    pub fn needs_config(bundle: &Bundle, manifest: &ChartManifest, predicate_type: &str) -> bool {
+        needs_config(bundle, manifest, predicate_type)
     }
 
     /// Judges one bundle: is it a signature on this chart, by somebody who is trusted?
@@ -196,7 +196,7 @@ impl Verifier {
                     .cause("the bundle holds no in-toto statement that names the chart"),
             );
         };
-        if statement.predicate_type != COSIGN_SIGN_PREDICATE {
+        if statement.predicate_type != question.predicate_type {
             return Judgement::Other { predicate_type: statement.predicate_type.clone() };
         }
         let Coverage { digest, kind, covered } = match cover(statement, &question.target) {

@@ -10,6 +10,7 @@ mod attack_files;
 mod attack_limits;
 mod attack_sign;
 mod attack_words;
+mod attest_chart;
 mod chart_index;
 mod cli_arguments;
 mod cli_completion;
