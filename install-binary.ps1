@@ -152,7 +152,7 @@ function Install-Download([string] $Url) {
     $name = "helm-sigstore-$($script:Version)-$(Get-Platform).exe"
     $digest = Get-KnownDigest $name
     if (-not $digest) {
-        Fail "the SHA-256 digest of $name is not known, so nothing is downloaded; set HELM_SIGSTORE_SHA256"
+        Fail "the SHA-256 digest of $name is not known, so nothing is downloaded; set HELM_SIGSTORE_SHA256 to its 64 hexadecimal digits"
     }
     if ((Test-Path -LiteralPath $script:Program) -and ((Get-Digest $script:Program) -eq $digest)) {
         return

@@ -123,7 +123,8 @@ download() {
     file=helm-sigstore-$version-$(platform)
     digest=$(known_digest "$file")
     [ -n "$digest" ] ||
-        fail "the SHA-256 digest of $file is not known, so nothing is downloaded; set HELM_SIGSTORE_SHA256"
+        fail "the SHA-256 digest of $file is not known, so nothing is downloaded;" \
+            "set HELM_SIGSTORE_SHA256 to its 64 hexadecimal digits"
     if [ -f "$program" ] && [ "$(digest_of "$program")" = "$digest" ]; then
         return
     fi

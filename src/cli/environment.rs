@@ -83,6 +83,12 @@ impl Environment {
         })
     }
 
+    /// The directories of programs, those of `PATH`. A relative one is whoever's we happen to be in.
+    pub(super) fn programs(&self) -> Vec<PathBuf> {
+        let directories = self.value("PATH").unwrap_or_default();
+        std::env::split_paths(directories).filter(|directory| directory.is_absolute()).collect()
+    }
+
     /// Docker's configuration: `$DOCKER_CONFIG/config.json`, or where Docker keeps it.
     pub(super) fn docker_config(&self) -> Option<PathBuf> {
         if let Some(directory) = self.value("DOCKER_CONFIG") {

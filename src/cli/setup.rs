@@ -72,7 +72,8 @@ pub(super) fn registry(
         None => context.environment.helm_registry_config(),
     };
     let files = [helm, context.environment.docker_config()].into_iter().flatten().collect();
-    let credentials = Credentials::new(Sources { given, files });
+    let credentials =
+        Credentials::new(Sources { given, files, programs: context.environment.programs() });
     let client_identity = match (&arguments.cert_file, &arguments.key_file) {
         (Some(certificate), Some(key)) => Some(net::ClientIdentity {
             certificate_pem: read_pem(certificate)?,

@@ -60,12 +60,8 @@ fn platform(environment: &Environment) -> Option<(Platform, Option<PathBuf>)> {
         return None;
     };
     let file = format!("{}{}", platform.program(), std::env::consts::EXE_SUFFIX);
-    let directories = environment.value("PATH").unwrap_or_default();
-    let program = std::env::split_paths(directories)
-        // A relative directory is whoever's we happen to be in.
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(&file))
-        .find(|path| path.is_file());
+    let directories = environment.programs().into_iter();
+    let program = directories.map(|directory| directory.join(&file)).find(|path| path.is_file());
     Some((platform, program))
 }
 

@@ -128,10 +128,10 @@ impl Authenticator {
         }
         let of = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
         let granted = if let Some(bearer) = of("bearer") {
-            let found = self.credentials.find(&place.host).await?;
+            let found = self.credentials.find(&place.host, &place.path).await?;
             self.token(place, bearer, &found).await?
         } else if of("basic").is_some() {
-            match self.credentials.find(&place.host).await?.credential {
+            match self.credentials.find(&place.host, &place.path).await?.credential {
                 Credential::Basic { username, password } => {
                     Granted { header: basic(&username, &password)?, until: None }
                 }
@@ -150,8 +150,9 @@ impl Authenticator {
     }
 
     /// Says on an error whose credentials were refused, or that there are none.
-    pub(super) fn explain(&self, host: &str, error: Error) -> Error {
-        match self.credentials.known(host) {
+    pub(super) fn explain(&self, place: &Place, error: Error) -> Error {
+        let host = &place.host;
+        match self.credentials.known(host, &place.path) {
             Some(Found { credential: Credential::Anonymous, .. }) => error
                 .note(format!("no credentials for {host}"))
                 .hint(format!("helm registry login {host}")),
@@ -215,7 +216,7 @@ impl Authenticator {
         if !response.status.is_success() {
             let error = response.failure(&super::explanation(&response));
             return Err(match error.reason {
-                Reason::Unauthorized => self.explain(&place.host, error),
+                Reason::Unauthorized => self.explain(place, error),
                 _ => error,
             });
         }
@@ -326,7 +327,7 @@ fn secret_header(text: &str) -> Result<HeaderValue> {
 
 /// The challenges of an answer.
 pub(super) fn challenges(response: &Response) -> Vec<Challenge> {
-    challenge::parse(&response.headers)
+    challenge::challenges(&response.headers)
 }
 
 #[cfg(test)]

@@ -10,30 +10,30 @@ const MAX_ITEMS: usize = 16;
 
 /// One way to authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Challenge {
+pub struct Challenge {
     /// `basic`, `bearer`, …: lower case.
-    pub(super) scheme: String,
+    pub scheme: String,
     parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
     /// The first parameter of that name (lower case).
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+    pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// All challenges of an answer, in order.
-pub(super) fn parse(headers: &HeaderMap) -> Vec<Challenge> {
-    let mut challenges = Vec::new();
+/// All challenges of an answer, in order, at most 16.
+pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
+    let mut found = Vec::new();
     for value in headers.get_all(WWW_AUTHENTICATE).iter().take(MAX_ITEMS) {
         if let Ok(text) = value.to_str()
             && text.len() <= MAX_HEADER
         {
-            parse_into(text, &mut challenges);
+            parse_into(text, &mut found);
         }
     }
-    challenges
+    found
 }
 
 fn parse_into(text: &str, challenges: &mut Vec<Challenge>) {
@@ -109,7 +109,7 @@ mod tests {
         for value in values {
             headers.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        parse(&headers)
+        challenges(&headers)
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
             }
             let mut headers = HeaderMap::new();
             headers.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(&value).unwrap());
-            let _ = parse(&headers);
+            let _ = challenges(&headers);
         }
     }
 }

@@ -291,9 +291,9 @@ impl Repository {
         match response.status.as_u16() {
             401 => {
                 let error = error.note("wrong path or no access");
-                self.shared.auth.explain(&self.place.host, error)
+                self.shared.auth.explain(&self.place, error)
             }
-            403 => self.shared.auth.explain(&self.place.host, error),
+            403 => self.shared.auth.explain(&self.place, error),
             _ => error,
         }
     }

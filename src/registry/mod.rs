@@ -7,6 +7,8 @@
 mod auth;
 mod challenge;
 mod client;
+mod credential_files;
+mod credential_helper;
 mod credentials;
 mod manifest;
 mod pages;
@@ -20,12 +22,14 @@ use serde::Deserialize;
 
 pub use self::auth::Access;
 use self::auth::{Authenticator, Place};
+pub use self::challenge::{Challenge, challenges};
 pub use self::client::{RawManifest, Referrers, Repository};
 pub use self::credentials::{Credential, Credentials, Found, Secret, Sources};
 pub use self::manifest::{
     BUNDLE_V03, Descriptor, EMPTY_BLOB, EMPTY_CONFIG, Entry, Index, MAX_INDEX_BYTES, Referrer,
     ReferrerManifest,
 };
+pub use self::pages::next_link;
 pub use self::push::Pushed;
 pub use self::shared_tag::SharedWrite;
 pub use self::signature_image::{ImageParts, SignatureImage};

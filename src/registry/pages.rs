@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Reason, Result};
-use crate::net::header::LINK;
+use crate::net::header::{HeaderMap, LINK};
 use crate::net::{Origin, Response, Url};
 
 /// Pages of one list, at most.
@@ -42,7 +42,7 @@ impl Pages {
     /// in part is not a list.
     pub(super) fn next(&mut self, page: &Response) -> Result<Option<Url>> {
         self.bytes_left = self.bytes_left.saturating_sub(page.body.len());
-        let Some(link) = next_link(page) else { return Ok(None) };
+        let Some(link) = next_link(&page.headers) else { return Ok(None) };
         let failed = |reason, what: String| {
             Err(Error::undecided(reason, format!("{}: {what}", page.label())))
         };
@@ -67,9 +67,9 @@ impl Pages {
     }
 }
 
-/// The target of the first link whose relation is `next`.
-fn next_link(page: &Response) -> Option<String> {
-    page.headers
+/// The target of the first link in `Link` whose relation is `next`, as it stands there.
+pub fn next_link(headers: &HeaderMap) -> Option<String> {
+    headers
         .get_all(LINK)
         .iter()
         .filter_map(|value| value.to_str().ok())

@@ -15,7 +15,7 @@ use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, 
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::Signer;
-use crate::store::write_bundle;
+use crate::store::{bundle_path, write_bundle};
 use crate::verify::{Statement, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier};
 
 /// One object to sign.
@@ -143,6 +143,11 @@ impl SignRun {
             leave_alone(found, outcome);
             return Ok(());
         }
+        let file_name = format!("{}-{}.tgz", archive.name(), archive.version());
+        if let Some(target) = &object.bundle_out {
+            let path = bundle_path(target, &file_name)?;
+            self.world.claim(&path, object.argument.typed())?;
+        }
         self.world.enter("checking write access");
         let plan = self.plan(&resolved).await?;
 
@@ -161,8 +166,7 @@ impl SignRun {
         // Written before it is attached: what is public cannot be made again, only attached again.
         match (&object.bundle_out, &made.bundle) {
             (Some(target), Some(signed)) => {
-                let name = format!("{}-{}.tgz", archive.name(), archive.version());
-                let path = write_bundle(target, &name, &signed.json)?;
+                let path = write_bundle(target, &file_name, &signed.json)?;
                 outcome.bundle_file = Some(path.display().to_string());
             }
             (Some(_), None) => self.world.warn("a legacy signature is no bundle: none is written"),

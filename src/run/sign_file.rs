@@ -9,7 +9,7 @@ use super::skip::leave_alone;
 use super::verify::read_chart;
 use crate::chart::Digest;
 use crate::error::{Error, Result};
-use crate::store::{BundlePlace, sidecar};
+use crate::store::{BundlePlace, bundle_path, sidecar};
 use crate::verify::{Statement, SubjectKind};
 
 /// What an undecided end means from when the chart is being signed.
@@ -55,7 +55,9 @@ impl SignRun {
                 .cause("it is a directory"));
         }
         let target = object.bundle_out.as_deref().unwrap_or(&beside);
-        let place = BundlePlace::take(target, &format!("{name}-{version}.tgz"))?;
+        let file_name = format!("{name}-{version}.tgz");
+        self.world.claim(&bundle_path(target, &file_name)?, object.argument.typed())?;
+        let place = BundlePlace::take(target, &file_name)?;
         let may_replace = object.force || object.bundle_out.is_some();
         if place.is_taken() && !may_replace {
             return Err(exists(&place));

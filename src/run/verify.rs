@@ -11,7 +11,9 @@ use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry, Repository};
-use crate::store::{BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, write_bundle};
+use crate::store::{
+    BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, bundle_path, write_bundle,
+};
 use crate::verify::{Covered, Match, NamedVersion, Policy, Target, VersionCheck};
 
 /// The largest packed chart that is read.
@@ -337,7 +339,9 @@ impl VerifyRun {
             || "chart".to_owned(),
             |chart| format!("{}-{}", chart.name, chart.version),
         );
-        let path = write_bundle(target, &format!("{name}.tgz"), bundle)?;
+        let file_name = format!("{name}.tgz");
+        self.world.claim(&bundle_path(target, &file_name)?, object.argument.typed())?;
+        let path = write_bundle(target, &file_name, bundle)?;
         outcome.bundle_file = Some(path.display().to_string());
         Ok(())
     }

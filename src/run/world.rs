@@ -2,11 +2,16 @@
 //! how far it has come.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+
+use crate::error::{Error, Result};
 
 /// How long a run waits at most for a clock that is behind (DESIGN decision 10).
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -23,6 +28,8 @@ pub struct World {
     ended: Rc<Cell<(usize, usize)>>,
     /// The progress of the object that is being worked on at this very moment.
     current: Rc<RefCell<Progress>>,
+    /// The files of this run, and what each was written for.
+    files: Rc<RefCell<HashMap<PathBuf, String>>>,
 }
 
 /// The one wait for our clock that a run may have.
@@ -66,6 +73,7 @@ impl World {
             latest: Rc::default(),
             ended: Rc::default(),
             current: Rc::default(),
+            files: Rc::default(),
         }
     }
 
@@ -143,6 +151,23 @@ impl World {
         }
         self.waiting.set(Some(Waiting { began, ends: ends.max(now + pause) }));
         true
+    }
+
+    /// Takes the file at `path` for `object`: no other object of the run may have it.
+    ///
+    /// # Errors
+    /// Usage, if another object has it: two charts of one name and version would be one file.
+    pub(super) fn claim(&self, path: &Path, object: &str) -> Result<()> {
+        match self.files.borrow_mut().entry(path.to_owned()) {
+            Entry::Vacant(free) => {
+                free.insert(object.to_owned());
+                Ok(())
+            }
+            Entry::Occupied(taken) => Err(Error::usage("two bundles of one name")
+                .on(object)
+                .cause(format!("{} is already that of {}", path.display(), taken.get()))
+                .hint("a run for each, with --bundle-out FILE")),
+        }
     }
 
     /// Adds a warning; the same one is told once.

@@ -102,6 +102,24 @@ pub fn write_bundle(target: &Path, file_name: &str, bundle: &[u8]) -> Result<Pat
     BundlePlace::take(target, file_name)?.write(bundle)
 }
 
+/// Where the bundle of `file_name` lies that is written to `target`: that file, or `FILE_NAME.sigstore.json` in
+/// that directory.
+///
+/// # Errors
+/// Usage, for a name that leads out of the directory.
+pub fn bundle_path(target: &Path, file_name: &str) -> Result<PathBuf> {
+    if !target.is_dir() {
+        return Ok(target.to_owned());
+    }
+    // A signed version may be any text, and this one becomes a path.
+    if file_name.contains(['/', '\\', ':', '\0']) || file_name.starts_with('.') {
+        return Err(Error::usage("cannot write bundle")
+            .on(target.display().to_string())
+            .cause(format!("{file_name:?} is no file name; name the file instead")));
+    }
+    Ok(target.join(format!("{file_name}.{}", SIDECARS[0])))
+}
+
 /// Room for a bundle that is still to be made: that it can be written is known before anything is public.
 /// Nothing is left behind where none is.
 #[derive(Debug)]
@@ -117,17 +135,7 @@ impl BundlePlace {
     /// # Errors
     /// Usage, when nothing can be written there.
     pub fn take(target: &Path, file_name: &str) -> Result<Self> {
-        let path = if target.is_dir() {
-            // A signed version may be any text, and this one becomes a path.
-            if file_name.contains(['/', '\\', ':', '\0']) || file_name.starts_with('.') {
-                return Err(Error::usage("cannot write bundle")
-                    .on(target.display().to_string())
-                    .cause(format!("{file_name:?} is no file name; name the file instead")));
-            }
-            target.join(format!("{file_name}.{}", SIDECARS[0]))
-        } else {
-            target.to_owned()
-        };
+        let path = bundle_path(target, file_name)?;
         let mut partial = path.clone().into_os_string();
         partial.push(format!(".{}.partial", std::process::id()));
         let partial = PathBuf::from(partial);

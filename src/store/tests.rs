@@ -214,7 +214,7 @@ async fn an_index_is_read_again_with_the_new_token_when_the_old_one_has_expired(
     let client = net::Client::new(net::Options::default()).unwrap();
     let settings = Settings { plain_http: true, ..Settings::default() };
     let given = Some(("jane".to_owned(), Secret::new("secret")));
-    let credentials = Credentials::new(Sources { given, files: Vec::new() });
+    let credentials = Credentials::new(Sources { given, ..Sources::default() });
     let registry = Registry::new(client, credentials, settings);
     let repository = registry.repository(&kit.host(), PATH, Access::PullPush).unwrap();
     repository.manifest("1").await.unwrap();

@@ -79,6 +79,9 @@ fn charts_are_worked_on_side_by_side_and_no_more_than_eight() {
     world.verify(&words).exits(0);
     let most = world.registry.most_concurrent();
     assert!((4..=8).contains(&most), "{most} at a time");
+    // And over no more connections than that, which are used again.
+    let connections = world.registry.connections();
+    assert!(connections <= 8, "{connections} connections");
 }
 
 #[test]
@@ -176,7 +179,8 @@ fn standard_input_has_one_reader_and_a_list_that_cannot_be_read_is_a_usage_error
 fn a_terminal_is_told_how_many_are_done() {
     let world = World::new();
     let references = push_versions(&world, 3);
-    world.registry.fault(Fault::new("/manifests/1.0.2", Action::Delay(1200)));
+    // Long enough for the other two on a machine that is busy.
+    world.registry.fault(Fault::new("/manifests/1.0.2", Action::Delay(3000)));
     let words = with_command(&["sign", "--yes"], &references);
     let told = Setting::terminal().run(&world, &words).exits(0);
     assert!(told.stderr.contains("\r\u{1b}[2K2 of 3 done: "), "{told:?}");

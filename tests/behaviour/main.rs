@@ -22,6 +22,7 @@ mod cli_several;
 mod cli_snapshots;
 mod cli_streams;
 mod cli_support;
+mod fuzz_corpus;
 mod identity_ambient;
 mod identity_forges;
 mod identity_google;

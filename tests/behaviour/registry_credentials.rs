@@ -170,7 +170,7 @@ fn a_credential_helper_that_is_not_installed_is_named() {
     let (world, reference) = basic();
     write(&world, "home/.docker/config.json", &json!({"credsStore": "kit-nowhere"}));
     let ended = world.run(&["sign", &reference]).exits(4);
-    ended.says("docker-credential-kit-nowhere").says("not installed");
+    ended.says("docker-credential-kit-nowhere").says("is not in PATH");
     write(&world, "home/.docker/config.json", &json!({"credsStore": "../../bin/sh"}));
     world.run(&["sign", &reference]).exits(2).says("no name of a credential helper");
     assert_nothing_public(&world);
@@ -183,4 +183,132 @@ fn nobody_reads_credentials_for_a_registry_that_wants_none() {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, "not even JSON").unwrap();
     world.run(&["sign", &reference]).exits(0);
+}
+
+/// Puts a credential helper into the test's `PATH`.
+#[cfg(unix)]
+fn install(world: &mut World, name: &str, script: &str) {
+    let directory = world.path("bin");
+    std::fs::create_dir_all(&directory).unwrap();
+    let program = directory.join(format!("docker-credential-{name}"));
+    helm_sigstore_kit::program::write(&program, script);
+    world.environment.insert("PATH".into(), format!("relative:{}", directory.display()));
+}
+
+/// A helper that notes what it is asked for and knows `key`.
+#[cfg(unix)]
+fn knowing(world: &World, key: &str, password: &str) -> String {
+    let asked = world.path("asked");
+    format!(
+        r#"read -r key; echo "$1 $key" >>{}
+if [ "$key" = {key} ]; then echo '{{"ServerURL":"","Username":"jane","Secret":"{password}"}}'
+else echo 'credentials not found in native keychain'; exit 1; fi"#,
+        asked.display()
+    )
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_helper_is_asked_once_for_the_host_and_its_answer_is_used() {
+    for field in ["credHelpers", "credsStore"] {
+        let (mut world, reference) = basic();
+        let host = world.registry.host();
+        let script = knowing(&world, &host, PASSWORD);
+        install(&mut world, "kit-1", &script);
+        let config = match field {
+            "credHelpers" => json!({field: {&host: "kit-1"}, "credsStore": "kit-nowhere"}),
+            _ => json!({field: "kit-1"}),
+        };
+        write(&world, "home/.docker/config.json", &config);
+        let other = world.push(&helm_sigstore_kit::chart::Chart::new("api", "1.4.2"));
+        let other = format!("oci://{host}/{}:1.4.2", other.repository);
+        let ended = world.run(&["sign", &reference, &other]).exits(0);
+        assert_hides(&ended, PASSWORD);
+        let asked = std::fs::read_to_string(world.path("asked")).unwrap();
+        assert_eq!(asked, format!("get {host}\n"), "{field}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_helper_that_knows_nothing_leaves_it_to_the_next_store() {
+    let (mut world, reference) = basic();
+    let host = world.registry.host();
+    let script = knowing(&world, "nobody", PASSWORD);
+    install(&mut world, "kit", &script);
+    write(&world, "home/.config/helm/registry/config.json", &json!({"credsStore": "kit"}));
+    write(&world, "home/.docker/config.json", &auths(&host, &login("jane", PASSWORD)));
+    world.run(&["sign", &reference]).exits(0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_helper_that_fails_is_undecided_in_its_own_words_and_hides_what_it_printed() {
+    for (script, words) in [
+        (
+            "echo $((1+1)); echo '{\"Secret\":\"tr0ub4dor-3\"}'; echo 'the keychain is locked' >&2; exit 1",
+            "docker-credential-kit: failed: the keychain is locked",
+        ),
+        ("echo tr0ub4dor-3; exit 3", "docker-credential-kit: failed\n"),
+        ("echo tr0ub4dor-3", "docker-credential-kit: answered something else than credentials"),
+        ("printf '\\033[31mred\\n\\001' >&2; exit 1", "docker-credential-kit: failed: "),
+        ("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxx; done", "wrote more than 65536 bytes"),
+    ] {
+        let (mut world, reference) = basic();
+        install(&mut world, "kit", script);
+        write(&world, "home/.docker/config.json", &json!({"credsStore": "kit"}));
+        let ended = world.run(&["sign", &reference]).exits(4).says(words).says("config.json");
+        assert_hides(&ended, PASSWORD);
+        assert!(!ended.stderr.contains('\u{1b}'), "{:?}", ended.stderr);
+        assert_nothing_public(&world);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_helper_that_hangs_is_given_up_on() {
+    let (mut world, reference) = basic();
+    install(&mut world, "kit", "exec sleep 300");
+    write(&world, "home/.docker/config.json", &json!({"credsStore": "kit"}));
+    let started = std::time::Instant::now();
+    world.run(&["sign", &reference]).exits(4).says("docker-credential-kit: no answer within 10 s");
+    assert!(started.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_helper_may_answer_with_an_identity_token() {
+    let tokens =
+        Bearer { refresh_token: Some("refresh-me".to_owned()), ..Bearer::new("jane", PASSWORD) };
+    let (mut world, reference) = world(Auth::Bearer(tokens));
+    let answer = r#"echo '{"ServerURL":"","Username":"<token>","Secret":"refresh-me"}'"#;
+    install(&mut world, "kit", answer);
+    write(&world, "home/.docker/config.json", &json!({"credsStore": "kit"}));
+    let ended = world.run(&["verify", &reference]);
+    assert_hides(&ended, "refresh-me");
+    let requests = world.registry.requests();
+    assert!(requests.iter().any(|r| r.method == "POST" && r.is_token()), "{:#?}", lines(&world));
+}
+
+#[test]
+fn credentials_that_are_filed_under_a_path_are_for_what_lies_below_it() {
+    for (keys, right) in [
+        // The longest path that fits, then the host, then any other path, as Helm does.
+        (&["{host}/charts", "{host}"][..], Some(0)),
+        (&["{host}/charts/web", "{host}/charts"], Some(0)),
+        (&["{host}", "{host}/other"], Some(0)),
+        (&["https://{host}/v2/", "{host}/chart"], Some(0)),
+        (&["{host}/other"], Some(0)),
+        (&["localhost/{host}/charts"], None),
+    ] {
+        let (world, reference) = basic();
+        let host = world.registry.host();
+        let mut filed = serde_json::Map::new();
+        for (at, key) in keys.iter().enumerate() {
+            let password = if right == Some(at) { PASSWORD } else { "wrong" };
+            filed.insert(key.replace("{host}", &host), login("jane", password));
+        }
+        write(&world, "home/.docker/config.json", &json!({ "auths": filed }));
+        world.run(&["sign", &reference]).exits(if right.is_some() { 0 } else { 4 });
+    }
 }

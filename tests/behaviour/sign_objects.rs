@@ -312,3 +312,31 @@ fn a_chart_that_is_signed_can_be_signed_again_by_somebody_else_and_both_stand() 
             .prints("Signed by: jane@example.com");
     }
 }
+
+#[test]
+fn two_charts_of_one_name_and_version_do_not_overwrite_each_others_bundle() {
+    let world = World::new();
+    let (reference, _) = world.push_web();
+    let chart = Chart::new("web", "1.4.2");
+    world.registry.push_chart("staging/web", &chart);
+    let other = format!("oci://{}/staging/web:1.4.2", world.registry.host());
+    let bundles = world.argument("bundles");
+    std::fs::create_dir(&bundles).unwrap();
+    let words = ["sign", "-o", "json", &reference, &other, "--bundle-out", &bundles];
+    let ended = world.run(&words).exits(2);
+    let document = ended.json();
+    let verdicts: Vec<_> = (0..2).map(|at| document["results"][at]["verdict"].clone()).collect();
+    assert!(
+        verdicts.contains(&"signed".into()) && verdicts.contains(&"usage".into()),
+        "{document:#}"
+    );
+    // Whoever came second was refused before it was signed.
+    assert_eq!(crate::sign_support::asked(&world).2, 1);
+    let message = ended.stdout;
+    assert!(message.contains("web-1.4.2.tgz.sigstore.json is already that of oci://"), "{message}");
+
+    world.run(&["sign", &reference, &other]).exits(0);
+    let ended = world.verify(&[&reference, &other, "--bundle-out", &bundles]).exits(2);
+    ended.says("two bundles of one name").says("--bundle-out FILE");
+    assert_eq!(std::fs::read_dir(&bundles).unwrap().count(), 1);
+}

@@ -23,6 +23,13 @@ legacy_sign_3() {
 cosign_2_verify() { with_keys cosign_2 verify "$@"; }
 cosign_2_verify_bundle() { cosign_2 verify --trusted-root "$KIT_TRUSTED_ROOT" "$@"; }
 
+attest() { helm_sigstore attest --plain-http --trusted-root "$KIT_TRUSTED_ROOT" \
+    --signing-config "$KIT_SIGNING_CONFIG" --identity-token "$TOKEN" "$@"; }
+cosign_attest() { cosign attest --yes --trusted-root "$KIT_TRUSTED_ROOT" --signing-config "$KIT_SIGNING_CONFIG" \
+    --identity-token "$TOKEN" "$@"; }
+cosign_verify_attestation() { cosign verify-attestation --trusted-root "$KIT_TRUSTED_ROOT" "$@"; }
+USES+=([cosign_attest]=cosign [cosign_verify_attestation]=cosign)
+
 formats() {
     LOG=v1
     start_kit v1 || { failed_before "kit with log v1" "did not start"; return; }
@@ -84,6 +91,25 @@ formats_in() {
     legacy_read_by_all cache
     row -g 'The code-signing certificate was verified' "cosign 2.6 verify, ours" cosign_2_verify \
         --certificate-identity "$KIT_IDENTITY_EMAIL" --certificate-oidc-issuer "$KIT_ISSUER_EMAIL" "$image/cache:1.4.2"
+
+    # Attestations, by either.
+    SIGNER="helm-sigstore attest"
+    echo '{"spdxVersion": "SPDX-2.3", "name": "web"}' >"$WORK/sbom.json"
+    row -g '^Attached: sha256:' "(attests)" attest "$base/web:1.4.2" --predicate "$WORK/sbom.json" --predicate-type spdx
+    row -g '^Format: attestation|Predicate: https://spdx.dev/Document' "helm-sigstore verify --require-predicate" \
+        verify "${TRUSTED[@]}" --require-predicate spdx "$base/web:1.4.2"
+    row -g 'The code-signing certificate was verified' "cosign 3.1 verify-attestation" \
+        cosign_verify_attestation "${TRUSTED[@]}" --type spdx "$image/web:1.4.2"
+    row -e refused "cosign 3.1 verify-attestation: another type" \
+        cosign_verify_attestation "${TRUSTED[@]}" --type cyclonedx "$image/web:1.4.2"
+    SIGNER="cosign 3.1 attest"
+    row "(attests)" cosign_attest --predicate "$WORK/sbom.json" --type cyclonedx "$image/web@${DIGEST[web]}"
+    row "helm-sigstore verify --require-predicate" \
+        verify "${TRUSTED[@]}" --require-predicate cyclonedx --require-predicate spdx "$base/web:1.4.2"
+    row -e 5 -g '^error: required attestation is missing' "helm-sigstore verify --require-predicate: none" \
+        verify "${TRUSTED[@]}" --require-predicate vuln "$base/web:1.4.2"
+    row -g '^Predicate: https://cyclonedx.org/bom' "helm-sigstore verify --predicate-type" \
+        verify "${TRUSTED[@]}" --predicate-type cyclonedx "$base/web:1.4.2"
 
     # A signature that was copied from another chart.
     SIGNER="cosign 2.6 sign, copied to another chart"

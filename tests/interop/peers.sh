@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The programs that helm-sigstore is measured against. Each is fetched once, into a folder of its own below
 # $PEERS, which outlives the clone; a peer that cannot be had is not measured, with the reason.
-# Sourced by `run`; `bash peers.sh` only fetches.
+# Sourced by `run`; `bash peers.sh [--full]` only fetches.
 
 PEERS=${HELM_SIGSTORE_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/helm-sigstore/peers}
 
@@ -16,7 +16,6 @@ obtain_peers() {
     exec 9>"$PEERS/.lock"
     flock 9
     obtain cosign cosign-3.1.3 cosign from_go github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
-    obtain cosign-2 cosign-2.6.4 cosign from_go github.com/sigstore/cosign/v2/cmd/cosign@v2.6.4
     obtain helm-4 helm-4.3.1 helm from_go helm.sh/helm/v4/cmd/helm@v4.3.1 \
         -ldflags '-X helm.sh/helm/v4/internal/version.version=v4.3.1'
     obtain helm-3 helm-3.22.0 helm from_go helm.sh/helm/v3/cmd/helm@v3.22.0 \
@@ -41,7 +40,39 @@ obtain_peers() {
     obtain crane crane-0.21.9 crane from_go github.com/google/go-containerregistry/cmd/crane@v0.21.9
     obtain distribution distribution-3.1.1 registry \
         from_go github.com/distribution/distribution/v3/cmd/registry@v3.1.1
+    obtain sigstore-go sigstore-go-1.2.1 conformance from_go github.com/sigstore/sigstore-go/test/conformance@v1.2.1
+    obtain toxiproxy toxiproxy-2.5.0 server from_go github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
+    obtain_more
     exec 9>&-
+}
+
+# The full set takes as long again: fetched only with FULL=1 (`run --full`), used wherever it is there already.
+obtain_more() {
+    if_full obtain cosign-3.0 cosign-3.0.6 cosign from_go github.com/sigstore/cosign/v3/cmd/cosign@v3.0.6
+    if_full obtain cosign-2 cosign-2.6.4 cosign from_go github.com/sigstore/cosign/v2/cmd/cosign@v2.6.4
+    if_full obtain rekor rekor-1.5.4 rekor-server from_go github.com/sigstore/rekor/cmd/rekor-server@v1.5.4
+    if_full obtain trillian-server trillian-server-1.7.3 trillian_log_server \
+        from_go github.com/google/trillian/cmd/trillian_log_server@v1.7.3 -tags mysql
+    if_full obtain trillian-signer trillian-signer-1.7.3 trillian_log_signer \
+        from_go github.com/google/trillian/cmd/trillian_log_signer@v1.7.3 -tags mysql
+    if_full obtain trillian-schema trillian-schema-1.7.3 storage.sql \
+        from_go_module github.com/google/trillian@v1.7.3 storage/mysql/schema/storage.sql
+    if_full obtain mariadb mariadb-debian usr/sbin/mariadbd from_debian \
+        mariadb-server-core mariadb-client-core libaio1 liburing2 libnuma1 libpcre2-8-0
+    if_full obtain sigstore-js sigstore-js-3.1.1 node_modules/@sigstore/verify/package.json \
+        from_npm @sigstore/verify@3.1.1 @sigstore/sign@4.1.1 @sigstore/bundle@4.0.0 @sigstore/protobuf-specs@0.5.0
+    if_full obtain oras oras-1.3.3 oras from_go oras.land/oras/cmd/oras@v1.3.3
+    # Its module is refused by `go install`, so whoever has the program measures it.
+    PEER[zot]=$(command -v zot) || { unset 'PEER[zot]'; MISSING[zot]="no zot on PATH"; }
+}
+
+# if_full obtain NAME FOLDER FILE …
+if_full() {
+    if [ -n "${FULL:-}" ] || [ -s "$PEERS/$3/$4" ]; then
+        "$@"
+    else
+        MISSING[$2]="of the full set, which was not asked for (--full)"
+    fi
 }
 
 # obtain NAME FOLDER FILE HOW ARGUMENT…: FILE is the program; HOW is given the folder to fill and the arguments.
@@ -110,16 +141,28 @@ from_pypi() {
     timeout 600 "$1/bin/pip" install --quiet "$2"
 }
 
+# A folder of modules, for programs that lie beside them.
+from_npm() {
+    command -v npm >/dev/null || { echo "npm is not installed"; return 1; }
+    local folder=$1
+    shift
+    cd "$folder"
+    timeout 300 npm install --no-save --no-audit --no-fund --ignore-scripts --prefix "$folder" "$@"
+}
+
 # Unpacked, not installed: no service is started, and nobody has to be root.
 from_debian() {
     command -v dpkg-deb >/dev/null || { echo "not a Debian"; return 1; }
     cd "$1"
-    timeout 120 apt-get download "$2" || { timeout 300 apt-get update && timeout 120 apt-get download "$2"; }
-    dpkg-deb -x ./*.deb .
+    shift
+    timeout 120 apt-get download "$@" || { timeout 300 apt-get update && timeout 120 apt-get download "$@"; }
+    local package
+    for package in ./*.deb; do dpkg-deb -x "$package" .; done
     rm -f ./*.deb
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+    [ "${1:-}" != --full ] || FULL=1
     obtain_peers
     for name in "${!PEER[@]}"; do echo "$name: ${PEER[$name]}"; done
     for name in "${!MISSING[@]}"; do echo "$name: cannot be had: ${MISSING[$name]}"; done

@@ -10,7 +10,7 @@ fn filed(server: &Server, entry: &str) -> (tempfile::TempDir, Credentials) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.json");
     std::fs::write(&path, format!(r#"{{"auths":{{"{}":{entry}}}}}"#, server.host())).unwrap();
-    (directory, Credentials::new(Sources { given: None, files: vec![path] }))
+    (directory, Credentials::new(Sources { files: vec![path], ..Sources::default() }))
 }
 
 fn challenge(seen: &Seen, scope: &str) -> Reply {

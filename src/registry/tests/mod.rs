@@ -28,5 +28,5 @@ fn with(server: &Server, credentials: Credentials, access: Access) -> Repository
 
 fn user() -> Credentials {
     let given = Some(("user".to_owned(), Secret::new("pass")));
-    Credentials::new(Sources { given, files: Vec::new() })
+    Credentials::new(Sources { given, ..Sources::default() })
 }

@@ -4,6 +4,7 @@
 pub mod chart;
 #[cfg(unix)]
 pub mod program;
+pub mod proxy;
 pub mod registry;
 pub mod sigstore;
 pub mod tuf;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use helm_sigstore_kit::proxy::Proxy;
 use helm_sigstore_kit::registry::{Options as RegistryOptions, Registry};
 use helm_sigstore_kit::sigstore::{Identity, IssuerKind, Options, RekorVersion, Service, Sigstore};
 use helm_sigstore_kit::tuf::Tuf;
@@ -11,6 +12,7 @@ use helm_sigstore_kit::tuf::Tuf;
 const USAGE: &str = "\
 usage: kit serve [--dir DIR] [--env FILE] [--only SERVICE,…] [--rekor v1|v2|v1,v2] [--no-tsa] [--registry]
        kit tuf [--dir DIR] [--env FILE] NAME=FILE…
+       kit proxy HOST:PORT
 
 Starts a Sigstore on loopback ports, writes its documents, keys and identity tokens into DIR (./kit) and shell
 `export` lines into FILE (DIR/env), prints `ready`, and stays until SIGINT or SIGTERM.
@@ -22,6 +24,9 @@ Starts a Sigstore on loopback ports, writes its documents, keys and identity tok
 
 `kit tuf` serves a TUF repository with these files as its targets instead, writes its first root into DIR/root.json,
 and names the two as KIT_TUF_URL and KIT_TUF_ROOT.
+
+`kit proxy` serves what that server serves, counts what passes and delays responses as it is told to: it prints
+`ready: HOST:PORT URL`, the second being that of its control (GET /counts, GET /reset?delay=MILLISECONDS).
 ";
 
 /// The life of the tokens that are written into the directory. `GET KIT_OIDC_URL/token?kind=github` makes fresh ones.
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
     let result = match words.next().as_deref() {
         Some("serve") => parse(words).and_then(|arguments| serve(&arguments)),
         Some("tuf") => serve_tuf(words),
+        Some("proxy") => serve_proxy(words),
         _ => Err(USAGE.into()),
     };
     match result {
@@ -145,6 +151,19 @@ fn serve_tuf(mut words: impl Iterator<Item = String>) -> Result<(), Failure> {
         export_path(&mut env, "TUF_ROOT", &root)?;
         let path = publish(env_file.as_deref(), &dir, env)?;
         println!("ready: {}", path.display());
+        end.wait().await?;
+        Ok(())
+    })
+}
+
+/// A counting proxy in front of one server.
+fn serve_proxy(mut words: impl Iterator<Item = String>) -> Result<(), Failure> {
+    let (Some(server), None) = (words.next(), words.next()) else { return Err(USAGE.into()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut end = End::listen()?;
+        let proxy = Proxy::start(&server)?;
+        println!("ready: {} {}", proxy.host(), proxy.control());
         end.wait().await?;
         Ok(())
     })

@@ -1,0 +1,138 @@
+"""`bench.py PRODUCT KIT WORK ROOT [--gate | --renew] [--quick] [SCENARIO…]`: what tests/bench/run runs, once there are programs."""
+
+import datetime
+import json
+import os
+import platform
+import sys
+
+import gate
+import scenarios
+from measure import Wrong
+from stage import Stage
+
+REFERENCE = scenarios.COSIGN
+
+
+def machine():
+    """The class of this machine, in words; no name of it."""
+    model = "unknown processor"
+    for line in open("/proc/cpuinfo") if os.path.exists("/proc/cpuinfo") else ():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()} {platform.machine()}"
+
+
+def number(value, digits=3):
+    """To so many significant digits, and no decimals where there is no need."""
+    if value is None:
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.{max(0, digits - len(str(int(value))))}f}"
+
+
+def ratio(theirs, ours):
+    return f"{number(theirs / ours)}×" if theirs and ours else "-"
+
+
+HEAD = ["scenario", "who", "wall ms", "CPU ms", "peak MiB", "requests", "bytes", "depth", "wall", "CPU", "memory"]
+
+
+def lines(title, rows):
+    """Lines of the table: everybody's cost, and beside ours how many times less it is than cosign's."""
+    if isinstance(rows, str):
+        return [[title, "not measured", *[""] * 9]]
+    found = []
+    for who, row in rows.items():
+        if "why" in row:
+            found.append([title, f"{who}: not measured", *[""] * 9])
+            continue
+        line = [title, who + (f" ({row['from']})" if "from" in row else "")]
+        line += [number(row[name]) for name in ("wall", "cpu", "memory")]
+        line += [f"{row[name]:,}" if row.get(name) is not None else "" for name in ("requests", "received", "depth")]
+        peers = rows.get(REFERENCE)
+        if who == scenarios.US and peers and "why" not in peers:
+            line += [ratio(peers[name], row[name]) for name in ("wall", "cpu", "memory")]
+        elif who != scenarios.US and scenarios.US in rows and who != REFERENCE and "why" not in rows[scenarios.US]:
+            line += [f"({ratio(row[name], rows[scenarios.US][name])})" for name in ("wall", "cpu", "memory")]
+        else:
+            line += ["", "", ""]
+        found.append(line)
+    return found
+
+
+def markdown(table):
+    yield "| " + " | ".join(HEAD) + " |"
+    yield "|" + "---|" * 2 + "---:|" * (len(HEAD) - 2)
+    for line in table:
+        yield "| " + " | ".join(line) + " |"
+
+
+def main(product, kit, work, root, *words):
+    options = {word for word in words if word.startswith("--")}
+    chosen = [word for word in words if not word.startswith("--")] or list(scenarios.ALL)
+    unknown = [name for name in chosen if name not in scenarios.ALL] + list(options - {"--gate", "--renew", "--quick"})
+    if unknown:
+        sys.exit(f"error: unknown: {' '.join(unknown)}; scenarios: {' '.join(scenarios.ALL)}")
+    peers = json.loads(os.environ["BENCH_PEERS"])
+    missing = json.loads(os.environ["BENCH_MISSING"])
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": work, "DOCKER_CONFIG": f"{work}/docker", "TUF_ROOT": f"{work}/tuf-root",
+        "XDG_CACHE_HOME": f"{work}/xdg", "XDG_DATA_HOME": f"{work}/xdg", "BENCH_WORK": work,
+        "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost",
+    }
+    stage = Stage(work, kit, peers)
+    try:
+        if options & {"--gate", "--renew"}:
+            return gated(scenarios.World(stage, product, {}, environment, True), "--renew" in options)
+        world = scenarios.World(stage, product, peers, environment, "--quick" in options)
+        table, results, failed, left_out = [], [], 0, len(missing)
+        for name in chosen:
+            try:
+                for title, rows in scenarios.ALL[name](world):
+                    new = lines(title, rows)
+                    table += new
+                    results.append({"scenario": title, "measured": rows})
+                    left_out += isinstance(rows, str)
+                    for line in new:
+                        print("  ".join(f"{cell:<{width}}" for cell, width in
+                                        zip(line, (46, 34, 9, 9, 8, 8, 11, 5, 8, 8, 8))).rstrip(), flush=True)
+            except Wrong as wrong:
+                failed += 1
+                print(f"FAILED  {name}: {wrong}", flush=True)
+                results.append({"scenario": name, "failed": str(wrong)})
+        date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+        target = os.path.join(root, "target")
+        os.makedirs(target, exist_ok=True)
+        with open(os.path.join(target, "bench.json"), "w") as out:
+            json.dump({"date": date, "machine": machine(), "programBytes": os.path.getsize(product),
+                       "peers": {name: peers[name] for name in peers}, "notMeasured": missing, "results": results}, out, indent=1)
+            out.write("\n")
+        with open(os.path.join(target, "bench.md"), "w") as out:
+            out.write("\n".join(markdown(table)) + "\n")
+        print()
+        for name, why in missing.items():
+            print(f"not measured: {name}: {why}")
+        print(f"{date}, {machine()}; program {os.path.getsize(product) / 1e6:.1f} MB; target/bench.json, target/bench.md")
+        print(f"{len(results) - failed} scenarios measured, {failed} failed, {left_out} not measured")
+        return 1 if failed else 0
+    finally:
+        stage.end()
+
+
+def gated(world, renewing):
+    found = gate.counted(world)
+    if renewing:
+        gate.renew(found)
+    grown, missing = gate.compare(found)
+    for name in grown:
+        print(f"GREW: {name}: by more than 2 % (tests/bench/run --renew, with the reason in the commit's message)")
+    print(f"{len(found) - len(grown) - missing} within the baseline, {len(grown)} grown, {missing} not measured")
+    return 1 if grown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
