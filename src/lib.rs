@@ -17,12 +17,13 @@
 //! |---|---|---|
 //! | [`chart`] | references, manifests, archives, Helm's version rules | nothing: bytes and text in, facts out |
 //! | [`verify`] | statements, bundles, policies, and the one [`verify::Verifier`] | nothing: bytes, trust and time in, verdict out |
+//! | [`consumer`] | who verifies charts besides us: their configuration | nothing |
 //! | [`error`] | what failed, on what, why, and what to do | nothing |
 //! | [`net`] | the one HTTP client: bounds, redirects, origins, retries | the network |
 //! | [`registry`] | the OCI distribution protocol, with credentials | `net`, credential files and helpers |
 //! | [`store`] | where signatures live: referrers, fallback tag, cosign's tag, files | `registry`, bundle files |
 //! | [`trust`] | the trusted root and the signing config, by TUF or from files | `net`, their files, a cache |
-//! | [`sign`] | from a statement to a bundle: token and certificate, or a key; timestamp, log | `net` |
+//! | [`sign`] | from a statement to a bundle: token and certificate, or a key; timestamp, log | `net`; for a token also commands, a browser and sockets of this machine |
 //! | [`run`] | the two paths, and the report as data | all of these |
 //! | [`cli`] | arguments, environment, words, JSON, the exit code | the streams it is given |
 //!
@@ -71,6 +72,7 @@
 
 pub mod chart;
 pub mod cli;
+pub mod consumer;
 pub mod error;
 pub mod net;
 pub mod registry;

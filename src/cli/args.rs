@@ -3,8 +3,10 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::export::ConsumerArg;
 use super::identities::IdentityArgs;
 use super::services::ServiceArgs;
+use super::sign_in::OidcArgs;
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
 #[derive(Debug, Parser)]
@@ -27,6 +29,7 @@ pub(super) enum Command {
     Attest(Box<AttestArgs>),
     Completion(CompletionArgs),
     Key(KeyArgs),
+    Policy(PolicyCommand),
     Sign(Box<SignArgs>),
     Tree(Box<TreeArgs>),
     Trust(Box<TrustCommand>),
@@ -42,6 +45,7 @@ impl Command {
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
             Self::Verify(arguments) => Some(&arguments.registry),
+            Self::Policy(command) => command.registry(),
             Self::Completion(_) | Self::Key(_) | Self::Trust(_) | Self::Version(_) => None,
         }
     }
@@ -62,6 +66,54 @@ pub(super) enum Shell {
     Fish,
     Powershell,
     Zsh,
+}
+
+/// Say whom a chart is trusted by, for yourself and for others.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct PolicyCommand {
+    #[command(subcommand)]
+    pub action: PolicyAction,
+}
+
+impl PolicyCommand {
+    fn registry(&self) -> Option<&RegistryArgs> {
+        match &self.action {
+            PolicyAction::Export(arguments) => Some(&arguments.registry),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyAction {
+    /// Print the configuration with which Flux, Kyverno, policy-controller or GitHub Actions verify a chart
+    Export(Box<ExportArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// Who is to verify
+    #[arg(value_enum, value_name = "CONSUMER")]
+    pub consumer: ConsumerArg,
+
+    /// Chart whose signer is to be trusted; it is verified first
+    #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+    pub reference: String,
+
+    /// Public key to trust instead of an identity: the key that signed the chart
+    #[arg(long, value_name = "FILE|env://NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 /// Make keys to sign with instead of an identity.
@@ -241,7 +293,7 @@ pub(super) struct TreeArgs {
 /// Who signs.
 #[derive(Debug, Args)]
 pub(super) struct SigningArgs {
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload, then a person signs in
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
 
@@ -256,6 +308,9 @@ pub(super) struct SigningArgs {
     /// Do not ask before an identity is published in the public log
     #[arg(long, short)]
     pub yes: bool,
+
+    #[command(flatten)]
+    pub oidc: OidcArgs,
 }
 
 /// Attest something about charts: an SBOM, how it was built, or what you say, in a statement of that kind.

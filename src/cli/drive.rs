@@ -90,16 +90,38 @@ fn drive_in_time<T>(
                 .map_err(|error| Error::undecided(Reason::Unreachable, error.to_string()))?,
         ),
     };
-    let world = context.world.clone();
+    let (world, journal) = (context.world.clone(), context.journal.clone());
     let printer = &mut *context.printer;
     Ok(runtime.block_on(async move {
         let mut work = std::pin::pin!(work);
         let mut next = Instant::now() + PROGRESS_AFTER;
         let mut shown = false;
         let ended = loop {
+            // What the work says to a person is told at once: it may be waiting for that person.
+            let step = poll_fn(|task| {
+                let polled = work.as_mut().poll(task);
+                journal.take_lines().iter().for_each(|line| printer.debug(line));
+                match polled {
+                    Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                    Poll::Pending if world.has_said() => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
             tokio::select! {
                 biased;
-                ended = &mut work => break Some(ended),
+                ended = step => {
+                    let said = world.take_said();
+                    if shown && !said.is_empty() {
+                        printer.progress("");
+                        shown = false;
+                    }
+                    for text in said {
+                        printer.note(&text);
+                    }
+                    if ended.is_some() {
+                        break ended;
+                    }
+                }
                 () = tokio::time::sleep_until(deadline) => break None,
                 () = tokio::time::sleep_until(next), if progress => {
                     printer.progress(&world.step());
@@ -242,6 +264,7 @@ mod tests {
     use super::super::print::Printer;
     use super::super::{Environment, Subject};
     use super::*;
+    use crate::net::Journal;
     use crate::run::{Tool, Verdict};
 
     fn run<R>(test: impl FnOnce(&mut Context<'_, '_>) -> R) -> R {
@@ -251,6 +274,7 @@ mod tests {
             environment: &Environment::default(),
             given: Given::default(),
             registry_config: None,
+            journal: Journal::default(),
             tool: Tool { name: "x", version: "0", executable: String::new() },
             stdin: &mut stdin,
             interactive: false,

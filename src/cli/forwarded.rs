@@ -25,7 +25,7 @@ const WITH_VALUE: &[&str] = &[
     "-n",
 ];
 /// Helm's flags that take none.
-const SWITCHES: &[&str] = &["--debug", "--kube-insecure-skip-tls-verify"];
+const SWITCHES: &[&str] = &["--kube-insecure-skip-tls-verify"];
 /// What `--color` may say; anything else behind it is not its value.
 const COLOR_MODES: &[&str] = &["always", "auto", "never"];
 
@@ -38,6 +38,8 @@ pub(super) struct Forwarded {
     pub registry_config: Option<String>,
     /// `--color` or `--colour`: `never`, `auto` or `always`.
     pub color: Option<String>,
+    /// `--debug`.
+    pub debug: bool,
     /// What was wrong with them.
     pub error: Option<Error>,
 }
@@ -69,6 +71,7 @@ pub(super) fn separate(arguments: Vec<String>) -> Forwarded {
         };
         match flag {
             flag if SWITCHES.contains(&flag) => {}
+            "--debug" => found.debug = value.is_none_or(|value| value == "true" || value == "1"),
             "--color" | "--colour" => {
                 let mode = |word: &String| COLOR_MODES.contains(&word.as_str());
                 found.color = value.or_else(|| rest.next_if(mode)).or(found.color);

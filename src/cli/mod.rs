@@ -5,6 +5,7 @@ mod attest;
 mod completion;
 mod drive;
 mod environment;
+mod export;
 mod forwarded;
 mod identities;
 mod key;
@@ -14,6 +15,7 @@ mod print;
 mod services;
 mod setup;
 mod sign;
+mod sign_in;
 mod signer;
 mod token;
 mod tree;
@@ -31,8 +33,9 @@ pub use completion::completion_yaml;
 pub use environment::Environment;
 
 use crate::error::{Class, Error, Reason, Result};
+use crate::net::Journal;
 use crate::run::{Outcome, Report, Tool, World};
-use args::Command;
+use args::{Command, PolicyAction};
 use drive::Driver;
 use parse::{Given, Parsed, Unparsed};
 use print::Printer;
@@ -79,6 +82,8 @@ struct Context<'a, 'p> {
     /// The flags that stood in the arguments.
     given: Given,
     registry_config: Option<String>,
+    /// What goes over the network.
+    journal: Journal,
     tool: Tool,
     stdin: &'a mut dyn Read,
     interactive: bool,
@@ -120,16 +125,20 @@ pub fn run(process: Process<'_>) -> u8 {
     let mut printer = Printer::new(stdout, stderr, color_stdout, color_stderr);
     let tool = Tool { name: "helm-sigstore", version: env!("CARGO_PKG_VERSION"), executable };
     let world = World::new(clock);
+    // What Helm was told about itself is meant for its plugins too.
+    let debug = forwarded.debug || environment.is_true("HELM_DEBUG");
+    let journal = Journal::new(debug && completed.is_none());
     let mut context = Context {
         environment: &environment,
         given: Given::default(),
         registry_config: forwarded.registry_config.clone(),
+        journal: journal.clone(),
         tool: tool.clone(),
         stdin,
         interactive: process.stdin_is_terminal && process.stderr_is_terminal,
         wide: process.stdout_is_terminal,
         world: world.clone(),
-        driver: Driver::new(process.stderr_is_terminal && !dumb && !json),
+        driver: Driver::new(process.stderr_is_terminal && !dumb && !json && !debug),
         printer: &mut printer,
         subject: Subject {
             inputs: Vec::new(),
@@ -154,7 +163,7 @@ pub fn run(process: Process<'_>) -> u8 {
         });
     let subject = std::mem::take(&mut context.subject);
     let program = parse::program(&environment);
-    for warning in world.take_warnings() {
+    for warning in world.take_warnings().into_iter().chain(journal.take_warnings()) {
         // Helm would take it for a candidate.
         if completed.is_none() {
             printer.warning(&warning);
@@ -255,6 +264,12 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             attest::run(*arguments, context)
         }
+        Command::Policy(command) => match command.action {
+            PolicyAction::Export(arguments) => {
+                context.subject.inputs = vec![arguments.reference.clone()];
+                export::run(*arguments, context)
+            }
+        },
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             sign::run(*arguments, context)

@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, PolicyAction};
 use super::environment::Environment;
 use crate::error::{Error, Result};
 
@@ -36,10 +36,16 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key release.pub --insecure-ignore-tlog",
     ),
     (
+        "policy",
+        "PROGRAM policy export flux oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM policy export kyverno oci://ghcr.io/acme/charts/web:1.4.2 --github 'acme/charts@refs/tags/*'",
+    ),
+    (
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
+  $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --device --oidc-issuer https://issuer.acme.example
   $ PROGRAM sign web-1.4.2.tgz --force
   $ PROGRAM sign @charts.txt --skip-if-signed --github 'acme/charts@refs/tags/*'
   $ PROGRAM sign oci://ghcr.io/others/charts/web:1.4.2 --signature-repository oci://ghcr.io/acme/signatures
@@ -182,6 +188,12 @@ pub(super) fn parse(
             match (&mut cli.command, matches.subcommand()) {
                 (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
                 (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+                (Command::Policy(policy), Some((_, of))) => {
+                    let PolicyAction::Export(export) = &mut policy.action;
+                    if let Some((_, of)) = of.subcommand() {
+                        export.identity.keep_order(of);
+                    }
+                }
                 _ => {}
             }
             Ok(cli)

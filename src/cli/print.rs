@@ -59,6 +59,11 @@ impl<'a> Printer<'a> {
         self.error_text(&format!("{}\n", escape(text)));
     }
 
+    /// What goes on underneath, for those who asked to see it.
+    pub(super) fn debug(&mut self, text: &str) {
+        self.error_text(&format!("debug: {}\n", escape(text)));
+    }
+
     /// A failure, in full; `aftermath` is what an undecided end means.
     pub(super) fn error(&mut self, error: &Error, aftermath: &str) {
         let text = words::failure(error, aftermath, self.color_stderr);

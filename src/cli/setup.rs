@@ -85,6 +85,7 @@ pub(super) fn registry(
         extra_ca_pem: arguments.ca_file.as_deref().map(read_pem).transpose()?,
         client_identity,
         insecure_skip_tls_verify: arguments.insecure_skip_tls_verify,
+        journal: context.journal.clone(),
         ..net::Options::default()
     })?;
     Ok(Registry::new(

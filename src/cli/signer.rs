@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::args::{SigningArgs, TrustArgs};
-use super::drive::drive;
 use super::services::ServiceArgs;
 use super::words::host_of;
 use super::{Context, confirm, key, token, trust};
@@ -38,7 +37,7 @@ pub(super) fn signer(
         Some(named) => Some(key::private(named, context)?),
         None => None,
     };
-    let client = trust::client(named)?;
+    let client = trust::client(named, context)?;
     let explicit = services.explicit(key.is_some(), arguments.tlog_upload, context)?;
     let config = services.signing_config.as_deref();
     let version = services.rekor_version;
@@ -68,11 +67,10 @@ pub(super) fn signer(
             let now = context.world.now();
             let services = Services::select(&config, version, now)?;
             check_log(&root, &report)?;
-            let source = token::source(arguments, context)?;
-            let audience = crate::sign::AUDIENCE;
-            let label = source.label();
-            context.world.enter(format!("getting an identity token from {label}"));
-            let token = drive(context, timeout, source.resolve(&client, audience))??;
+            let issuer = Services::issuer(&config, now);
+            let source = token::source(arguments, issuer, context)?;
+            let audience = arguments.oidc.audience();
+            let token = token::resolve(&source, &client, audience, timeout, context)?;
             token.check(context.world.now(), audience).map_err(|error| error.on(source.label()))?;
             announce(&services, &source, &token, arguments.yes, context)?;
             let signer = Signer::new(client, services, source, token, audience);

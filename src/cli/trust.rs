@@ -1,17 +1,20 @@
 //! `trust`, and the trust that `sign` and `verify` rely on.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+mod show;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{
     Output, TrustAction, TrustArgs, TrustCommand, TrustExportArgs, TrustInitArgs, TrustShowArgs,
 };
 use super::drive::drive;
+use super::words::escape;
 use super::{Context, Ended, setup};
+use crate::consumer::{PrivateTrust, Tuf};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::run::{self, TrustReport, World};
@@ -19,11 +22,8 @@ use crate::sign::ExplicitServices;
 use crate::trust::{self, Asking, Instance, InstanceTrust, Source};
 use crate::verify::{TrustRoot, Verifier};
 
-/// The schema of the JSON form.
-const SCHEMA: &str = "helm-sigstore.trust/v1";
-
 /// What the flags lead to.
-enum Trust {
+pub(super) enum Trust {
     /// Something that a flag names.
     Named(Source),
     /// An instance, verified by TUF.
@@ -31,13 +31,14 @@ enum Trust {
 }
 
 /// The client for Sigstore's services and mirrors.
-pub(super) fn client(arguments: &TrustArgs) -> Result<net::Client> {
-    service_client(arguments.sigstore_ca_file.as_deref())
+pub(super) fn client(arguments: &TrustArgs, context: &Context<'_, '_>) -> Result<net::Client> {
+    service_client(arguments.sigstore_ca_file.as_deref(), context)
 }
 
-fn service_client(ca_file: Option<&str>) -> Result<net::Client> {
+fn service_client(ca_file: Option<&str>, context: &Context<'_, '_>) -> Result<net::Client> {
     let extra_ca_pem = ca_file.map(setup::read_pem).transpose()?;
-    net::Client::new(net::Options { extra_ca_pem, ..net::Options::default() })
+    let journal = context.journal.clone();
+    net::Client::new(net::Options { extra_ca_pem, journal, ..net::Options::default() })
 }
 
 /// What to verify with. A file is read at once; an instance is asked when the first object is, beside it.
@@ -124,7 +125,7 @@ fn asking(
     context: &Context<'_, '_>,
 ) -> Result<Asking> {
     Ok(Asking {
-        client: client(arguments)?,
+        client: client(arguments, context)?,
         home: context.environment.cache_home(),
         offline,
         max_age: arguments.max_trust_age,
@@ -166,11 +167,11 @@ pub(super) fn run(command: TrustCommand, context: &mut Context<'_, '_>) -> Resul
             }
             let (trust, timeout) = (&arguments.trust, arguments.common.timeout);
             let found = load(trust, false, true, timeout, context)?;
-            show(&found, arguments.common.output, context)
+            show::answer(&found, arguments.common.output, context)
         }
         TrustAction::Show(TrustShowArgs { offline, trust, common }) => {
             let found = load(&trust, offline, false, common.timeout, context)?;
-            show(&found, common.output, context)
+            show::answer(&found, common.output, context)
         }
         TrustAction::Export(arguments) => export(&arguments, context),
     }
@@ -189,7 +190,7 @@ fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ende
             .hint("--force"));
     }
     let asking = Asking {
-        client: service_client(arguments.sigstore_ca_file.as_deref())?,
+        client: service_client(arguments.sigstore_ca_file.as_deref(), context)?,
         home: context.environment.cache_home(),
         offline: false,
         max_age: None,
@@ -202,12 +203,37 @@ fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ende
     for warning in &loaded.warnings {
         context.world.warn(warning.clone());
     }
-    show(&Trust::Instance(Box::new(loaded)), arguments.common.output, context)
+    show::answer(&Trust::Instance(Box::new(loaded)), arguments.common.output, context)
+}
+
+/// What the flags name, for those who have to be told it: nothing for the public-good instance.
+pub(super) fn private(
+    arguments: &TrustArgs,
+    timeout: Duration,
+    context: &mut Context<'_, '_>,
+) -> Result<Option<PrivateTrust>> {
+    let found = load(arguments, false, false, timeout, context)?;
+    let (public, tuf) = match &found {
+        Trust::Named(source) => (matches!(source, Source::Embedded), None),
+        Trust::Instance(of) => {
+            let tuf = Tuf {
+                mirror: of.instance.mirror.as_str().trim_end_matches('/').to_owned(),
+                root: of.instance.root().to_owned(),
+            };
+            (of.instance.name == trust::PRODUCTION, Some(tuf))
+        }
+    };
+    match documents(&found)?.as_slice() {
+        _ if public => Ok(None),
+        [root] => Ok(Some(PrivateTrust { trusted_root: parsed(root)?.to_string(), tuf })),
+        _ => Err(Error::usage("nobody can be told several trusted roots at once")),
+    }
 }
 
 fn export(arguments: &TrustExportArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let timeout = arguments.common.timeout;
-    let roots = documents(&load(&arguments.trust, arguments.offline, false, timeout, context)?)?;
+    let found = load(&arguments.trust, arguments.offline, false, timeout, context)?;
+    let roots = documents(&found)?;
     let Some(file) = &arguments.file else {
         return match (arguments.common.output, roots.as_slice()) {
             (Output::Json, [root]) => Ok(Ended::Document(parsed(root)?)),
@@ -220,16 +246,14 @@ fn export(arguments: &TrustExportArgs, context: &mut Context<'_, '_>) -> Result<
             }
         };
     };
-    let json = lines(&roots)?;
-    let path = PathBuf::from(file);
-    let cannot = |error: std::io::Error| {
-        Error::usage("cannot write file").on(file.as_str()).cause(error.to_string())
-    };
-    let mut out = std::fs::File::create(&path).map_err(cannot)?;
-    out.write_all(&json).and_then(|()| out.sync_all()).map_err(cannot)?;
+    trust::write_file(Path::new(file), &lines(&roots)?)?;
     match arguments.common.output {
-        Output::Json => Ok(Ended::Document(json!({ "schema": SCHEMA, "file": file }))),
-        Output::Text => Ok(Ended::Text(format!("Written: {file}\n"))),
+        Output::Json => {
+            let mut document = show::document(&found, context)?;
+            document["file"] = file.as_str().into();
+            Ok(Ended::Document(document))
+        }
+        Output::Text => Ok(Ended::Text(format!("Written: {}\n", escape(file)))),
     }
 }
 
@@ -262,87 +286,4 @@ fn lines(roots: &[Vec<u8>]) -> Result<Vec<u8>> {
         text.push_str(&format!("{}\n", parsed(root)?));
     }
     Ok(text.into_bytes())
-}
-
-fn show(found: &Trust, output: Output, context: &Context<'_, '_>) -> Result<Ended> {
-    let mut document = match found {
-        Trust::Named(source) => json!({ "schema": SCHEMA, "source": source.words() }),
-        Trust::Instance(of) => json!({
-            "schema": SCHEMA,
-            "source": of.words(),
-            "mirror": of.instance.mirror.as_str(),
-            "rootVersion": of.root_version,
-            "refreshed": of.refreshed,
-            "age": of.age(context.world.now()),
-            "expires": of.expires,
-            "signing": of.can_sign(),
-        }),
-    };
-    let roots: Vec<_> = documents(found)?.iter().map(|root| parsed(root)).collect::<Result<_>>()?;
-    let parts = [
-        ("certificateAuthorities", "/uri", "/validFor"),
-        ("ctlogs", "/baseUrl", "/publicKey/validFor"),
-        ("tlogs", "/baseUrl", "/publicKey/validFor"),
-        ("timestampAuthorities", "/uri", "/validFor"),
-    ];
-    for (part, url, window) in parts {
-        let mut all = Vec::new();
-        for (at, root) in roots.iter().enumerate() {
-            for entry in root.get(part).and_then(Value::as_array).into_iter().flatten() {
-                let mut shown =
-                    json!({ "url": entry.pointer(url), "validFor": entry.pointer(window) });
-                if roots.len() > 1 {
-                    shown["root"] = (at + 1).into();
-                }
-                all.push(shown);
-            }
-        }
-        document[part] = all.into();
-    }
-    Ok(match output {
-        Output::Json => Ended::Document(document),
-        Output::Text => Ended::Text(words(&document)),
-    })
-}
-
-/// The document for people; what is foreign in it is escaped.
-fn words(document: &Value) -> String {
-    let text = |value: &Value| -> String {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.chars()
-            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-            .collect()
-    };
-    let mut words = String::new();
-    for (field, label) in [
-        ("source", "Trusted"),
-        ("mirror", "Mirror"),
-        ("rootVersion", "TUF root"),
-        ("refreshed", "Refreshed"),
-        ("expires", "Expires"),
-    ] {
-        if let Some(value) = document.get(field) {
-            words.push_str(&format!("{label}: {}\n", text(value)));
-        }
-    }
-    for (part, label) in [
-        ("certificateAuthorities", "Certificate authority"),
-        ("ctlogs", "Certificate log"),
-        ("tlogs", "Transparency log"),
-        ("timestampAuthorities", "Timestamp authority"),
-    ] {
-        for entry in document.get(part).and_then(Value::as_array).into_iter().flatten() {
-            let at = |pointer| entry.pointer(pointer).map(&text);
-            let start = at("/validFor/start").unwrap_or_default();
-            let end = at("/validFor/end").unwrap_or_default();
-            let url = at("/url").unwrap_or_default();
-            let end = if end.is_empty() { String::new() } else { format!(" until {end}") };
-            let root = match entry.get("root") {
-                Some(number) => format!("  (root {number})"),
-                None => String::new(),
-            };
-            words.push_str(&format!("{label}: {url}  from {start}{end}{root}\n"));
-        }
-    }
-    words
 }

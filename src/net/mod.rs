@@ -1,6 +1,6 @@
 //! The one HTTP client: bounds, redirects, origins, retries, time-outs.
 //!
-//! Everything that leaves this process goes through [`Client::send`]. It promises:
+//! Everything that leaves this machine goes through [`Client::send`]. It promises:
 //!
 //! * no body is longer than the bound that its request names, and none is decompressed;
 //! * `Authorization` never leaves the origin of the request's URL, https is never followed to http, and a
@@ -10,7 +10,10 @@
 //!
 //! TLS roots are loaded when the first https request is made, not before.
 
+mod allowance;
 mod failure;
+mod journal;
+mod lanes;
 mod origin;
 mod request;
 mod retry;
@@ -29,6 +32,8 @@ pub use url::Url;
 
 use self::failure::{Failure, Times};
 
+pub use self::journal::Journal;
+use self::lanes::Lanes;
 pub use self::origin::{Origin, PlainHttp, check_hop, is_loopback};
 pub use self::request::{Redirects, Request, Response};
 pub(crate) use self::text::{bounded_line, one_line};
@@ -60,6 +65,8 @@ pub struct Options {
     pub max_retries: u32,
     /// The first pause between attempts; it doubles each time.
     pub first_pause: Duration,
+    /// Where requests and warnings are written down.
+    pub journal: Journal,
 }
 
 /// A client certificate with its private key, both PEM.
@@ -87,6 +94,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(30),
             max_retries: 3,
             first_pause: Duration::from_millis(200),
+            journal: Journal::default(),
         }
     }
 }
@@ -101,6 +109,7 @@ struct Inner {
     identity: Option<reqwest::Identity>,
     /// One for each [`Route`], made when first needed.
     clients: [OnceLock<Result<reqwest::Client, Failure>>; 4],
+    lanes: Lanes,
 }
 
 /// What the transport below has to be able to do for a URL.
@@ -153,7 +162,13 @@ impl Client {
                 Some(identity)
             }
         };
-        Ok(Self(Arc::new(Inner { options, extra_roots, identity, clients: Default::default() })))
+        Ok(Self(Arc::new(Inner {
+            options,
+            extra_roots,
+            identity,
+            clients: Default::default(),
+            lanes: Lanes::default(),
+        })))
     }
 
     /// Whether servers have to prove who they are.
@@ -207,10 +222,31 @@ impl Client {
         let mut url = request.url.clone();
         let mut authorization = request.authorization.as_ref();
         for hop in 0..=MAX_REDIRECTS {
-            let answer = self.exchange(request, &url, authorization).await?;
-            let Some(next) = redirect_target(request, &answer, &url)? else {
-                return read_whole(answer, request, url, hop > 0, self.times()).await;
+            let Inner { lanes, options, .. } = &*self.0;
+            let turn = lanes.enter(&url).await;
+            let begun = std::time::Instant::now();
+            let end = |end: &str| {
+                options.journal.exchanged(&request.method, &url, end, begun.elapsed());
             };
+            let answer = self.exchange(request, &url, authorization).await;
+            let answer = answer.inspect_err(|failure| end(&failure.to_string()))?;
+            if let Some(turn) = &turn {
+                turn.speaks(answer.version());
+            }
+            options.journal.heed(&url, answer.headers());
+            let status = answer.status().as_u16().to_string();
+            let Some(next) = redirect_target(request, &answer, &url)? else {
+                let whole = read_whole(answer, request, url.clone(), hop > 0, self.times()).await;
+                match &whole {
+                    Ok(_) => end(&status),
+                    Err(failure) => end(&format!("{status}, {failure}")),
+                }
+                // The connection goes back to the others in a task of its own: who takes our turn shall find it.
+                tokio::task::yield_now().await;
+                return whole;
+            };
+            end(&status);
+            drop(answer);
             if !Origin::same(&url, &next) {
                 // Stays dropped even when a later hop returns: by then somebody else chose the path.
                 authorization = None;
@@ -259,7 +295,7 @@ impl Client {
             .referer(false)
             .connect_timeout(inner.options.connect_timeout)
             .read_timeout(inner.options.idle_timeout)
-            .pool_max_idle_per_host(8);
+            .pool_max_idle_per_host(lanes::CONNECTIONS);
         if !route.proxy {
             builder = builder.no_proxy();
         }

@@ -7,7 +7,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::origin::PlainHttp;
+use super::allowance;
+use super::origin::{Origin, PlainHttp};
 use super::retry;
 use super::text::{bounded_line, one_line};
 use crate::error::{Error, Reason};
@@ -125,6 +126,11 @@ impl Request {
         self.plain_http(PlainHttp::Loopback)
     }
 
+    /// Whether it goes to the same origin as `url`.
+    pub fn is_to(&self, url: &Url) -> bool {
+        Origin::same(&self.url, url)
+    }
+
     /// Method and URL for messages: without query, fragment or credentials.
     pub fn label(&self) -> String {
         label(&self.method, &self.url)
@@ -184,6 +190,11 @@ impl Response {
             && matches!(self.status.as_u16(), 429 | 503)
         {
             text.push_str(&format!(", retry after {} s", wait.as_secs()));
+        }
+        if self.status == StatusCode::TOO_MANY_REQUESTS
+            && let Some(allowance) = allowance::phrase(&self.headers)
+        {
+            text.push_str(&format!(", {allowance}"));
         }
         let detail = one_line(detail);
         if !detail.is_empty() {

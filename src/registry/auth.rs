@@ -161,6 +161,16 @@ impl Authenticator {
         }
     }
 
+    /// Says on an error about a limit that those who have a name may have more.
+    pub(super) fn suggest_login(&self, place: &Place, error: Error) -> Error {
+        match self.credentials.known(&place.host, &place.path) {
+            Some(Found { credential: Credential::Anonymous, .. }) => error
+                .note(format!("asked without credentials for {}", place.host))
+                .hint(format!("helm registry login {}", place.host)),
+            _ => error,
+        }
+    }
+
     /// Fetches a token (distribution: token authentication; OAuth 2 for identity tokens).
     async fn token(&self, place: &Place, challenge: &Challenge, found: &Found) -> Result<Granted> {
         if let Credential::RegistryToken(token) = &found.credential {

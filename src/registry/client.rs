@@ -294,6 +294,7 @@ impl Repository {
                 self.shared.auth.explain(&self.place, error)
             }
             403 => self.shared.auth.explain(&self.place, error),
+            429 => self.shared.auth.suggest_login(&self.place, error),
             _ => error,
         }
     }

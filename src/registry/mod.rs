@@ -4,6 +4,7 @@
 //! its bytes (`Docker-Content-Digest`, sizes, HEAD) is not used. "It is not there" and "it could not be
 //! asked" are different results: only 404 means the first.
 
+mod advice;
 mod auth;
 mod challenge;
 mod client;
@@ -15,6 +16,7 @@ mod pages;
 mod push;
 mod shared_tag;
 mod signature_image;
+mod upload;
 
 use std::sync::Arc;
 

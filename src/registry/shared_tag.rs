@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::advice::{Write, advised};
 use super::client::{Repository, check_reference};
-use super::explanation;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Result};
 use crate::net::header::HeaderValue;
-use crate::net::{Method, Redirects, Request, Response};
+use crate::net::{Method, Redirects, Request};
 
 /// Bytes of an answer to a write, at most; nothing in them is needed.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -68,29 +68,6 @@ impl Repository {
         if expired || matches!(response.status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) {
             return Ok(SharedWrite::Again { error, wait: response.retry_after() });
         }
-        Ok(SharedWrite::Refused(explained(error, &response, tag, size)))
+        Ok(SharedWrite::Refused(advised(error, &response, Write::Index { tag, size })))
     }
-}
-
-/// What to do about a refusal, as far as the answer tells: registries word it in many ways, and the
-/// status alone means too much.
-fn explained(error: Error, response: &Response, tag: &str, size: usize) -> Error {
-    let says = explanation(response).to_lowercase();
-    let mentions = |words: &[&str]| words.iter().any(|word| says.contains(word));
-    let status = response.status.as_u16();
-    if mentions(&["quota", "upper limit"]) {
-        return error.note("the storage quota of the repository is used up; ask its administrator");
-    }
-    if matches!(status, 409 | 412) || mentions(&["immutable", "overwritten", "already exists"]) {
-        return Error { reason: Reason::Unauthorized, ..error }
-            .note(format!("tags are immutable here, and {tag} lists every signature of the chart"))
-            .note("ask the administrator to exempt the tags sha256-* from immutability");
-    }
-    if mentions(&["blob_unknown", "manifest_unknown", "blob unknown"]) {
-        return error.note(format!("an entry under {tag} names something that is gone; remove it"));
-    }
-    if status == 413 {
-        return error.note(format!("what is under {tag} has {size} bytes with our entry"));
-    }
-    error
 }

@@ -21,6 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 pub struct World {
     clock: fn() -> Timestamp,
     warnings: Rc<RefCell<Vec<String>>>,
+    said: Rc<RefCell<Vec<String>>>,
     waiting: Rc<Cell<Option<Waiting>>>,
     /// The step that was begun last, of whatever object.
     latest: Rc<RefCell<String>>,
@@ -69,6 +70,7 @@ impl World {
         Self {
             clock,
             warnings: Rc::default(),
+            said: Rc::default(),
             waiting: Rc::default(),
             latest: Rc::default(),
             ended: Rc::default(),
@@ -95,6 +97,21 @@ impl World {
     /// What the user should know although nothing failed.
     pub fn take_warnings(&self) -> Vec<String> {
         self.warnings.take()
+    }
+
+    /// Says something that a person has to read while the work goes on.
+    pub fn say(&self, text: impl Into<String>) {
+        self.said.borrow_mut().push(text.into());
+    }
+
+    /// Whether something was said since the last time.
+    pub fn has_said(&self) -> bool {
+        !self.said.borrow().is_empty()
+    }
+
+    /// What was said since the last time.
+    pub fn take_said(&self) -> Vec<String> {
+        self.said.take()
     }
 
     /// What time it is.

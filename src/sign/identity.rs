@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use super::ambient::{self, Platform, Projected};
 use super::google::Google;
 use super::service::{self, Call, Service};
+use super::sign_in::SignIn;
+use super::spiffe::WorkloadApi;
 use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
 use super::token_file::{read, text};
 use crate::error::Result;
@@ -24,6 +26,9 @@ const JWT_START: &str = "eyJ";
 const MAX_SHOWN_NAME: usize = 32;
 /// Where a GitHub workflow asks for the permission to have a token.
 const GITHUB_PERMISSION: &str = "permissions: { id-token: write }";
+
+/// What is looked at, in order.
+const LOOKED_AT: &str = "looked at --identity-token, SIGSTORE_ID_TOKEN, GitHub Actions, GitLab CI, Buildkite, CircleCI, projected files, SPIFFE and Google Cloud";
 
 /// How a GitLab job asks for a token.
 const GITLAB_TOKEN: &str = "id_tokens: { SIGSTORE_ID_TOKEN: { aud: sigstore } }";
@@ -49,8 +54,16 @@ pub struct Offered {
     pub platform: Option<(Platform, Option<PathBuf>)>,
     /// Files that exist and into which platforms put tokens, in the order in which they are tried.
     pub projected: Vec<Projected>,
+    /// The SPIFFE agent of this machine (`SPIFFE_ENDPOINT_SOCKET`).
+    pub spiffe: Option<Result<WorkloadApi>>,
     /// Google Cloud, where something says that this is a workload of it.
-    pub google: Option<Google>,
+    pub google: Option<Result<Google>>,
+    /// A person who can be asked to sign in, or why the place to do so cannot be used.
+    pub person: Option<Result<SignIn>>,
+    /// Why nobody can be asked to sign in, if so.
+    pub nobody: Option<String>,
+    /// Whether nothing but the argument and a person was looked at.
+    pub without_ambient: bool,
     /// Whom the token has to be meant for, if not [`AUDIENCE`].
     pub audience: Option<String>,
 }
@@ -72,8 +85,12 @@ pub enum TokenSource {
     Command(Platform, PathBuf),
     /// A file into which a platform puts tokens for Sigstore.
     Projected(Projected),
+    /// The SPIFFE agent of this machine.
+    Spiffe(WorkloadApi),
     /// The metadata server of Google Cloud.
     Google(Google),
+    /// A person who signs in.
+    SignIn(Box<SignIn>),
     /// The token itself, in the arguments, where others can see it.
     Literal(Zeroizing<String>),
     /// Standard input.
@@ -93,7 +110,8 @@ impl TokenSource {
         if let Some(token) = offered.environment {
             return Ok(Self::Environment(token));
         }
-        match (offered.request_url, offered.request_token) {
+        let mut offered = offered;
+        match (offered.request_url.take(), offered.request_token.take()) {
             (Some(url), Some(request_token)) => {
                 // Not shown when it is refused: the platform decides what it holds.
                 let url = service::parse_url(&url).map_err(|_| {
@@ -108,19 +126,13 @@ impl TokenSource {
             _ if offered.in_gitlab_ci => {
                 Err(bad("no identity token: this GitLab CI job asks for none").hint(GITLAB_TOKEN))
             }
-            _ => {
-                let audience = offered.audience.as_deref().unwrap_or(AUDIENCE);
-                Self::of_platform(offered.platform, &offered.projected, offered.google, audience)
-            }
+            _ => Self::of_platform(offered),
         }
     }
 
-    fn of_platform(
-        platform: Option<(Platform, Option<PathBuf>)>,
-        projected: &[Projected],
-        google: Option<Google>,
-        audience: &str,
-    ) -> Result<Self> {
+    fn of_platform(offered: Offered) -> Result<Self> {
+        let audience = offered.audience.as_deref().unwrap_or(AUDIENCE);
+        let (platform, projected) = (offered.platform, &offered.projected);
         match platform {
             Some((platform, Some(program))) => Ok(Self::Command(platform, program)),
             Some((platform, None)) => Err(bad(format!(
@@ -128,16 +140,34 @@ impl TokenSource {
                 platform.name()
             ))
             .cause(format!("{} is not in PATH", platform.program()))),
-            None => match (ambient::projected(projected, audience), google) {
-                (Ok(file), _) => Ok(Self::Projected(file)),
-                (Err(_), Some(google)) => Ok(Self::Google(google)),
-                (Err(error), None) if !projected.is_empty() => Err(error),
-                (Err(_), None) => Err(bad("no identity token was given")
-                    .cause(
-                        "looked at --identity-token, SIGSTORE_ID_TOKEN, GitHub Actions, GitLab CI, Buildkite, CircleCI, projected files and Google Cloud",
-                    )
-                    .hint("--identity-token FILE, or SIGSTORE_ID_TOKEN in the environment")),
-            },
+            None => {
+                let unprojected = match ambient::projected(projected, audience) {
+                    Ok(file) => return Ok(Self::Projected(file)),
+                    Err(error) => error,
+                };
+                if let Some(agent) = offered.spiffe {
+                    return agent.map(Self::Spiffe);
+                }
+                if let Some(google) = offered.google {
+                    return google.map(Self::Google);
+                }
+                if let Some(person) = offered.person {
+                    return person.map(|person| Self::SignIn(Box::new(person)));
+                }
+                if !projected.is_empty() {
+                    return Err(unprojected);
+                }
+                let error =
+                    bad("no identity token was given").cause(match offered.without_ambient {
+                        true => "looked at --identity-token only",
+                        false => LOOKED_AT,
+                    });
+                let error = match offered.nobody {
+                    Some(why) => error.line("sign-in", format!("nobody can be asked: {why}")),
+                    None => error,
+                };
+                Err(error.hint("--identity-token FILE, or SIGSTORE_ID_TOKEN in the environment"))
+            }
         }
     }
 
@@ -171,7 +201,9 @@ impl TokenSource {
             Self::Environment(_) => "SIGSTORE_ID_TOKEN".to_owned(),
             Self::Command(platform, _) => platform.name().to_owned(),
             Self::File(path) => path.display().to_string(),
+            Self::Spiffe(agent) => agent.label(),
             Self::Google(google) => google.label(),
+            Self::SignIn(person) => person.label(),
             Self::Projected(file) => format!("{} ({})", file.path.display(), file.by),
             Self::GitHubActions { .. } => "GitHub Actions".to_owned(),
             Self::Literal(_) => "--identity-token".to_owned(),
@@ -184,6 +216,11 @@ impl TokenSource {
         matches!(self, Self::Literal(_))
     }
 
+    /// Whether a person is asked, who takes time.
+    pub fn asks_a_person(&self) -> bool {
+        matches!(self, Self::SignIn(_))
+    }
+
     /// Whether asking again may give a younger token.
     pub(super) fn renews(&self) -> bool {
         match self {
@@ -191,6 +228,8 @@ impl TokenSource {
             | Self::File(_)
             | Self::GitHubActions { .. }
             | Self::Google(_)
+            | Self::Spiffe(_)
+            | Self::SignIn(_)
             | Self::Projected(_) => true,
             Self::Environment(_) | Self::Literal(_) | Self::Stdin(_) => false,
         }
@@ -210,7 +249,9 @@ impl TokenSource {
             Self::File(path) | Self::Projected(Projected { path, .. }) => {
                 read(path).and_then(|text| Token::parse(&text))
             }
+            Self::Spiffe(agent) => agent.ask(audience).await,
             Self::Google(google) => google.ask(net, audience).await,
+            Self::SignIn(person) => person.ask(net).await,
             Self::GitHubActions { url, request_token } => {
                 ask_github(net, url, request_token, audience).await
             }

@@ -1,19 +1,22 @@
 //! Private keys to sign with, as cosign writes them and as OpenSSL does.
 //!
-//! Keys are P-256: what this program's cryptography signs with and every verifier reads. A key in hardware
-//! or at a cloud would be another way to make a [`PrivateKey`]; nothing else here knows where it came from.
+//! Keys are P-256: what this program's cryptography signs with and every verifier reads.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crypto_secretbox::aead::{Aead, KeyInit};
 use crypto_secretbox::{Key, Nonce, XSalsa20Poly1305};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use p256::SecretKey;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
 use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use sigstore_crypto::KeyPair;
+use sigstore_types::{Sha256Hash, SignatureBytes};
 use zeroize::Zeroizing;
 
+use super::signing_key::SigningKey;
 use crate::error::{Error, Result};
 use crate::verify::PublicKey;
 
@@ -99,9 +102,17 @@ impl PrivateKey {
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
+}
 
-    pub(super) fn pair(&self) -> &KeyPair {
-        &self.pair
+impl SigningKey for PrivateKey {
+    fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign_digest(&self, digest: [u8; 32]) -> BoxFuture<'_, Result<Vec<u8>>> {
+        let signed = self.pair.sign_digest(&Sha256Hash::new(digest));
+        let signed = signed.map(SignatureBytes::into_bytes);
+        std::future::ready(signed.map_err(|error| unusable(error.to_string()))).boxed()
     }
 }
 

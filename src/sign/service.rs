@@ -24,8 +24,8 @@ pub(super) struct Service<'a> {
 
 /// One request: POST where it has a body, else GET.
 ///
-/// All of them are safe to repeat: a second certificate or timestamp does no harm, and a log knows the
-/// entries that it has.
+/// Most are safe to repeat: a second certificate or timestamp does no harm, and a log knows the entries
+/// that it has.
 pub(super) struct Call<'a> {
     pub(super) url: &'a Url,
     /// Bytes and media type.
@@ -37,6 +37,8 @@ pub(super) struct Call<'a> {
     pub(super) max_bytes: usize,
     /// Nothing is tried after this.
     pub(super) deadline: Option<Instant>,
+    /// What is in it counts once: it is not sent again.
+    pub(super) once: bool,
 }
 
 impl<'a> Call<'a> {
@@ -48,6 +50,7 @@ impl<'a> Call<'a> {
             bearer: None,
             max_bytes,
             deadline: None,
+            once: false,
         }
     }
 }
@@ -81,9 +84,11 @@ impl Service<'_> {
         let method = if call.body.is_some() { Method::POST } else { Method::GET };
         let mut request = Request::new(method, call.url.clone(), call.max_bytes)
             .service()
-            .repeatable()
             .redirects(Redirects::SameOrigin)
             .header(ACCEPT, HeaderValue::from_static(call.accept));
+        if !call.once {
+            request = request.repeatable();
+        }
         if let Some((body, media_type)) = call.body {
             request = request.body(HeaderValue::from_static(media_type), Bytes::from(body));
         }

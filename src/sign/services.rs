@@ -85,6 +85,13 @@ impl Services {
         Ok(Self { fulcio: service::parse_url(&authority.url).map_err(unusable)?, log, timestamp })
     }
 
+    /// Where people sign in, if `config` names an issuer that is valid at `now`.
+    pub fn issuer(config: &SigningConfig, now: Timestamp) -> Option<String> {
+        let mut issuers = valid_at(&config.oidc_urls, now);
+        issuers.retain(|issuer| issuer.major_api_version == 1);
+        issuers.into_iter().next().map(|issuer| issuer.url)
+    }
+
     /// Whether certificate or log entry are public-good Sigstore's: then the identity is published to the
     /// world, and a person is asked first.
     pub fn is_public_good(&self) -> bool {
@@ -244,6 +251,8 @@ mod tests {
         let config = SigningConfig::from_json(config).unwrap();
         let services = Services::select(&config, None, now()).unwrap();
         assert!(services.is_public_good() && services.timestamp.is_some());
+        let issuer = Services::issuer(&config, now());
+        assert_eq!(issuer.as_deref(), Some("https://oauth2.sigstore.dev/auth"));
         let private = select(&self::config(), None).unwrap();
         assert!(!private.is_public_good());
         // A certificate of one's own in the public log is public.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::lock::Mutex;
 use jiff::{SignedDuration, Timestamp};
 use sigstore_bundle::{BundleV03, VerificationMaterialV03};
-use sigstore_crypto::KeyPair;
+use sigstore_crypto::{KeyPair, SigningScheme, verify_signature_prehashed};
 use sigstore_types::bundle::{MessageDigest, MessageSignature};
 use sigstore_types::{
     Bundle, DsseEnvelope, DsseSignature, HashAlgorithm, KeyId, PayloadBytes, Sha256Hash,
@@ -18,10 +18,10 @@ use url::Url;
 
 use super::fulcio::{self, Certificate};
 use super::identity::TokenSource;
-use super::key::PrivateKey;
 use super::rekor::{self, Record};
 use super::service::Service;
 use super::services::{KeyServices, RekorVersion, Services};
+use super::signing_key::SigningKey;
 use super::timestamp;
 use super::token::{Token, bad};
 use crate::chart::Digest;
@@ -141,7 +141,7 @@ pub struct Signer {
 /// Who signs.
 enum By {
     Identity(Box<Keyless>),
-    Key(PrivateKey),
+    Key(Box<dyn SigningKey>),
 }
 
 /// What it takes to get certificates for an identity.
@@ -188,6 +188,38 @@ impl With<'_> {
     }
 }
 
+/// What signs: the key of this run's certificate, or one that somebody keeps.
+#[derive(Clone, Copy)]
+enum Pen<'a> {
+    Own(&'a KeyPair),
+    Kept(&'a dyn SigningKey),
+}
+
+impl Pen<'_> {
+    async fn sign_digest(self, digest: Digest) -> Result<SignatureBytes> {
+        match self {
+            Self::Own(pair) => pair
+                .sign_digest(&Sha256Hash::new(digest.bytes()))
+                .map_err(|error| own_fault(error.to_string())),
+            Self::Kept(key) => {
+                let signature = SignatureBytes::new(key.sign_digest(digest.bytes()).await?);
+                // Whoever keeps it may have changed it; the log would remember that for ever.
+                verify_signature_prehashed(
+                    key.public().der(),
+                    &digest.bytes(),
+                    &signature,
+                    SigningScheme::EcdsaP256Sha256,
+                )
+                .map_err(|_| {
+                    Error::refused(Reason::BadSignature, "signature is not by the key")
+                        .cause(format!("it does not verify with {}", key.public().id()))
+                })?;
+                Ok(signature)
+            }
+        }
+    }
+}
+
 /// A signature and what it is over.
 enum Made {
     Envelope(DsseEnvelope),
@@ -214,8 +246,12 @@ impl Signer {
     }
 
     /// A signer with a key that somebody keeps; without a log in `services` nothing becomes public.
-    pub fn with_key(net: net::Client, services: KeyServices, key: PrivateKey) -> Self {
-        Self::by(net, services, By::Key(key))
+    pub fn with_key(
+        net: net::Client,
+        services: KeyServices,
+        key: impl SigningKey + 'static,
+    ) -> Self {
+        Self::by(net, services, By::Key(Box::new(key)))
     }
 
     fn by(net: net::Client, services: KeyServices, by: By) -> Self {
@@ -265,18 +301,18 @@ impl Signer {
         check: &C,
     ) -> Result<Signed<C::Verified>> {
         let issued;
-        let (pair, with, lasts) = match &self.by {
+        let (key, with, lasts) = match &self.by {
             By::Identity(keyless) => {
                 issued = self.issued(keyless).await?;
                 let left = issued.certificate.not_after().duration_since(self.now());
                 let left = Duration::try_from(left).unwrap_or_default();
-                (&issued.key, With::Certificate(&issued.certificate), left)
+                (Pen::Own(&issued.key), With::Certificate(&issued.certificate), left)
             }
-            By::Key(key) => (key.pair(), With::Key(key.public()), KEY_SERVICES_TIME),
+            By::Key(key) => (Pen::Kept(&**key), With::Key(key.public()), KEY_SERVICES_TIME),
         };
         let deadline = Instant::now() + lasts;
 
-        let (made, artifact) = Made::sign(content, pair)?;
+        let (made, artifact) = Made::sign(content, key).await?;
         let mut bundle = made.bundle(&with);
         if let Some(url) = &self.services.timestamp {
             let service = Service { net: &self.net, what: "cannot get a timestamp" };
@@ -399,18 +435,16 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Made {
-    fn sign(content: Content<'_>, key: &KeyPair) -> Result<(Self, Digest)> {
+    async fn sign(content: Content<'_>, key: Pen<'_>) -> Result<(Self, Digest)> {
         match content {
             Content::Message { artifact } => {
+                let signature = key.sign_digest(artifact).await?;
                 let digest = Sha256Hash::new(artifact.bytes());
-                let signature =
-                    key.sign_digest(&digest).map_err(|error| own_fault(error.to_string()))?;
                 Ok((Self::Message { digest, signature }, artifact))
             }
             Content::Statement { payload, artifact } => {
-                let signature = key
-                    .sign(&sigstore_types::dsse::pae(PAYLOAD_TYPE, payload))
-                    .map_err(|error| own_fault(error.to_string()))?;
+                let encoded = sigstore_types::dsse::pae(PAYLOAD_TYPE, payload);
+                let signature = key.sign_digest(Digest::of(&encoded)).await?;
                 let envelope = DsseEnvelope::new(
                     PAYLOAD_TYPE,
                     PayloadBytes::from_bytes(payload),

@@ -40,6 +40,7 @@ struct Claims {
     aud: Audience,
     exp: Option<serde_json::Number>,
     nbf: Option<serde_json::Number>,
+    nonce: Option<String>,
     email: Option<String>,
     federated_claims: Option<FederatedClaims>,
     job_workflow_ref: Option<String>,
@@ -221,6 +222,11 @@ impl Token {
     /// Who issued the token, as the token itself says.
     pub fn issuer(&self) -> &str {
         &self.claims.iss
+    }
+
+    /// The nonce of the sign-in that it came from (OpenID Connect Core 1.0 section 2).
+    pub(super) fn nonce(&self) -> Option<&str> {
+        self.claims.nonce.as_deref()
     }
 
     /// Who it is about, for a person to read before it is published: the name that the certificate

@@ -123,11 +123,26 @@ async fn a_writer_that_never_looks_back_takes_nothing_away_for_good() {
     let kit = Kit::start(Options::fallback());
     put(&kit, &[]);
     let (store, foreign) = (kit.store(), serde_json::to_value(entry(&kit, "foreign")).unwrap());
+    let ours = json!(entry(&kit, "ours").digest.to_string());
     let stranger = std::thread::spawn(move || {
         // Reads, dawdles, writes what it read and one entry more, and is content.
-        for _ in 0..8 {
-            let mut read = store.fallback_referrers(PATH, &subject().to_string());
+        for round in 0..8 {
+            let mut read = match round {
+                // The first time it has read before ours was there, and writes when it is.
+                0 => Vec::new(),
+                _ => store.fallback_referrers(PATH, &subject().to_string()),
+            };
             std::thread::sleep(Duration::from_millis(300));
+            let stands = || {
+                let listed = store.fallback_referrers(PATH, &subject().to_string());
+                listed.iter().any(|entry| entry["digest"] == ours)
+            };
+            for _ in 0..400 {
+                if round > 0 || stands() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
             read.retain(|known| *known != foreign);
             read.push(foreign.clone());
             let index = helm_sigstore_kit::registry::index(&read);
@@ -271,7 +286,11 @@ async fn a_refusal_says_what_to_ask_the_administrator() {
         (403, json("DENIED", "The tag is immutable"), "exempt the tags sha256-*"),
         (400, json("TAG_INVALID", "it cannot be overwritten"), "exempt the tags sha256-*"),
         (403, json("DENIED", "adding 1 KiB would exceed the configured upper limit"), "quota"),
-        (413, json("SIZE_INVALID", "x"), "bytes with our entry"),
+        (
+            413,
+            json("SIZE_INVALID", "x"),
+            "the registry, or a proxy before it, does not take so many",
+        ),
         (400, json("MANIFEST_BLOB_UNKNOWN", "blob unknown"), "names something that is gone"),
         (403, json("DENIED", "no"), ""),
     ];

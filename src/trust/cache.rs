@@ -129,6 +129,11 @@ impl CacheFile {
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     make_private(directory)?;
+    replace_atomically(path, bytes)
+}
+
+/// The same in a directory that is there.
+pub(super) fn replace_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let nonce = rand_core::RngCore::next_u64(&mut rand_core::OsRng);
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".{nonce:016x}.partial"));

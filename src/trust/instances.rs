@@ -39,6 +39,11 @@ struct Document {
 }
 
 impl Instance {
+    /// The TUF root that it starts from, byte for byte.
+    pub fn root(&self) -> &[u8] {
+        &self.root
+    }
+
     /// The public instances have their roots in this binary; others are below `home`.
     ///
     /// # Errors

@@ -317,6 +317,11 @@ fn bare(error: &Error) -> String {
     if causes.is_empty() { error.what.clone() } else { causes.join(": ") }
 }
 
+/// An age in seconds, in words: `12 min`, `3 h`, `60 d`.
+pub fn age_words(seconds: i64) -> String {
+    words(SignedDuration::from_secs(seconds))
+}
+
 fn words(age: SignedDuration) -> String {
     let hours = age.as_hours();
     match hours {
@@ -345,6 +350,24 @@ pub async fn init(
         trust = load(instance, asking, &clock).await?;
     }
     Ok((trust, path))
+}
+
+/// Writes a trusted root where the user wants it: a file in one step, anything else that is there as it is.
+///
+/// # Errors
+/// Usage, when it cannot be written.
+pub fn write_file(path: &Path, json: &[u8]) -> Result<()> {
+    let special = std::fs::metadata(path).is_ok_and(|data| !data.is_file());
+    let written = match special {
+        true => std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut out| std::io::Write::write_all(&mut out, json)),
+        false => cache::replace_atomically(path, json),
+    };
+    written.map_err(|error| {
+        Error::usage("cannot write file").on(path.display().to_string()).cause(error.to_string())
+    })
 }
 
 #[cfg(test)]

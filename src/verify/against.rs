@@ -8,6 +8,7 @@ use sigstore_verify::{
 
 use super::bundle::Bundle;
 use super::certificate::{Claims, holder};
+use super::deprecated::check_pairs;
 use super::public_key::is_by_key;
 use super::refusal::{self, Failure, explain};
 use super::signer::Signer;
@@ -102,6 +103,7 @@ impl Root {
             let (kind, identity) = holder(leaf).map_err(Failure::No)?.unzip();
             verified.signer.kind = kind;
             verified.signer.identity = identity.unwrap_or_default();
+            check_pairs(leaf).map_err(Failure::No)?;
         }
         Ok(verified)
     }

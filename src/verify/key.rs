@@ -57,6 +57,14 @@ impl Verifier {
                         .line("claims", format!("key {claimed}")),
                 ))
             }
+            // cosign 3 signs so with such a key, and nothing in a bundle tells the two kinds apart.
+            (Some(Err(Failure::No(error))), _, _)
+                if trusted.is_some_and(|trusted| trusted.key.is_ed25519()) =>
+            {
+                Err(Failure::No(
+                    error.note("Ed25519ph, as cosign 3 signs with such a key, is not verified"),
+                ))
+            }
             (Some(ours), _, _) => ours,
             // Without a certificate the format is that of a key, also where nothing speaks of one.
             // A legacy signature with neither certificate nor hint is how cosign writes one by a key.

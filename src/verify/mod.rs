@@ -9,6 +9,7 @@ mod bundle;
 mod certificate;
 mod claimed;
 mod coverage;
+mod deprecated;
 mod identity;
 mod key;
 mod legacy;

@@ -75,6 +75,12 @@ impl PublicKey {
         pem::encode_config(&block, pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF))
     }
 
+    /// Whether signatures by it are Ed25519 (RFC 8032), of which the pre-hashed kind is not verified.
+    pub(super) fn is_ed25519(&self) -> bool {
+        VerificationKey::from_spki(&self.der)
+            .is_ok_and(|key| key.scheme().key_algorithm() == KeyAlgorithm::Ed25519)
+    }
+
     /// The SubjectPublicKeyInfo.
     pub fn der(&self) -> &DerPublicKey {
         &self.der

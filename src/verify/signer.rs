@@ -9,7 +9,7 @@ pub struct Signer {
     pub identity: String,
     /// What kind of name that is.
     pub kind: Option<NameKind>,
-    /// The OIDC issuer (Fulcio extension 1.3.6.1.4.1.57264.1.8).
+    /// The OIDC issuer (Fulcio extension 1.3.6.1.4.1.57264.1.8, or the deprecated .1 of old certificates).
     pub issuer: String,
     /// SHA-256 of the public key, for signatures made with a key.
     pub key_id: Option<String>,

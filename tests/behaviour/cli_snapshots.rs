@@ -97,6 +97,8 @@ fn every_help() {
     snapshot(&world, "help_key_generate", &["key", "generate", "--help"]);
     snapshot(&world, "help_sign", &["sign", "--help"]);
     snapshot(&world, "help_tree", &["tree", "--help"]);
+    snapshot(&world, "help_policy", &["policy", "--help"]);
+    snapshot(&world, "help_policy_export", &["policy", "export", "--help"]);
     snapshot(&world, "help_trust", &["trust", "--help"]);
     for command in ["init", "update", "show", "export"] {
         snapshot(&world, &format!("help_trust_{command}"), &["trust", command, "--help"]);

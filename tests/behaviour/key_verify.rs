@@ -302,7 +302,9 @@ fn verifies_every_kind_of_key_that_cosign_signs_with() {
         let mut wrong = made.clone();
         *wrong.last_mut().unwrap() ^= 1;
         let bad = crate::verify_craft::write(&world, "bad.json", bundle(&wrong).as_bytes());
-        verify(&world, &file, name, &["--insecure-ignore-tlog", "--bundle", &bad]).exits(5);
+        let ended =
+            verify(&world, &file, name, &["--insecure-ignore-tlog", "--bundle", &bad]).exits(5);
+        assert_eq!(ended.stderr.contains("Ed25519ph"), name == "ed25519", "{}", ended.stderr);
         verify(&world, &file, name, &["--bundle", &good, "--offline"]).exits(4);
     }
 }

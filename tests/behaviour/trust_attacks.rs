@@ -48,6 +48,28 @@ fn rollback_of_the_snapshot_is_refused() {
 }
 
 #[test]
+fn rollback_of_the_targets_is_refused_even_by_who_holds_the_keys_of_snapshot_and_timestamp() {
+    let (mut world, mut tuf) = private();
+    let (reference, _) = world.signed_web();
+    let old = tuf.file("/1.targets.json");
+    tuf.publish("more", "more");
+    world.run(&["trust", "update"]).exits(0);
+    let before = std::fs::read(cache(&world)).unwrap();
+    let mut snapshot = tuf.payload("/2.snapshot.json");
+    snapshot["version"] = 3.into();
+    snapshot["meta"]["targets.json"]["version"] = 1.into();
+    tuf.replace("/3.snapshot.json", tuf.forge(Role::Snapshot, &snapshot));
+    tuf.replace("/1.targets.json", old);
+    let mut timestamp = tuf.payload("/timestamp.json");
+    timestamp["version"] = 9.into();
+    timestamp["meta"]["snapshot.json"] = json!({ "version": 3 });
+    tuf.replace("/timestamp.json", tuf.forge(Role::Timestamp, &timestamp));
+    world.clock = tomorrow;
+    world.verify(&[&reference]).exits(4).says("rollback");
+    assert_eq!(std::fs::read(cache(&world)).unwrap(), before);
+}
+
+#[test]
 fn a_frozen_repository_expires() {
     // tough CVE-2025-2886
     let (mut world, _tuf) = private();
@@ -134,8 +156,12 @@ fn malformed_roots_are_errors() {
 
 #[test]
 fn endless_data_ends() {
-    for part in ["/2.root.json", "/timestamp.json"] {
-        attack("does not hold", |_, tuf| tuf.fault(part, Fault::Endless));
+    for part in ["/2.root.json", "/timestamp.json", ".snapshot.json", ".targets.json", "/targets/"]
+    {
+        attack("does not hold", |_, tuf| {
+            tuf.publish("trusted_root.json", "{ }");
+            tuf.fault(part, Fault::Endless);
+        });
     }
 }
 

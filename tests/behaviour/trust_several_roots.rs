@@ -133,3 +133,20 @@ fn trust_configs_count_among_several_roots_too() {
     let file = lines(&world, &[&other_root(), &config]);
     world.verify(&[&reference, "--trusted-root", &file]).exits(0).prints("2 of 2");
 }
+
+#[test]
+fn the_roots_of_public_good_sigstore_and_of_github_are_read_side_by_side_as_gh_writes_them() {
+    use sigstore_trust_root::{SIGSTORE_GITHUB_TRUSTED_ROOT, SIGSTORE_PRODUCTION_TRUSTED_ROOT};
+    let world = World::new();
+    let (reference, _) = world.signed_web();
+    let roots = [SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_GITHUB_TRUSTED_ROOT].map(compact);
+    let file = lines(&world, &roots.each_ref().map(String::as_str));
+    let shown = world.run(&["trust", "show", "--trusted-root", &file]).exits(0);
+    for line in shown.stdout.lines().filter(|line| line.contains("githubapp.com")) {
+        assert!(line.ends_with("(root 2)"), "{line}");
+    }
+    assert!(shown.stdout.contains("Certificate authority: fulcio.githubapp.com"), "{shown:?}");
+    assert!(shown.stdout.contains("Transparency log: https://rekor.sigstore.dev"), "{shown:?}");
+    let words = ["none of the 2 trusted roots knows it"];
+    refuses(&world, &[&reference, "--trusted-root", &file], 5, "untrusted-instance", &words);
+}

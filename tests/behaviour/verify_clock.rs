@@ -42,12 +42,13 @@ fn with_log(version: RekorVersion) -> World {
 fn a_clock_that_is_a_little_behind_is_waited_for() {
     let waits = |version| {
         let mut world = with_log(version);
+        // From before it was signed: on a busy machine a part of the two seconds is over when it is verified.
+        let begun = Instant::now();
         let (reference, _) = world.signed_web();
         world.clock = two_seconds_behind;
-        let begun = Instant::now();
         world.verify(&[&reference]).exits(0).prints("Pinned: ");
         let waited = begun.elapsed();
-        let bounds = Duration::from_secs(1)..Duration::from_secs(10);
+        let bounds = Duration::from_secs(1)..Duration::from_secs(20);
         assert!(bounds.contains(&waited), "{version:?}: {waited:?}");
         // The wait counts against the whole command's time.
         world.clock = fifty_seconds_behind;

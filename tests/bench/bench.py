@@ -87,7 +87,7 @@ def main(product, kit, work, root, *words):
     stage = Stage(work, kit, peers)
     try:
         if options & {"--gate", "--renew"}:
-            return gated(scenarios.World(stage, product, {}, environment, True), "--renew" in options)
+            return gated(scenarios.World(stage, product, {}, environment, True), root, "--renew" in options)
         world = scenarios.World(stage, product, peers, environment, "--quick" in options)
         table, results, failed, left_out = [], [], 0, len(missing)
         for name in chosen:
@@ -105,14 +105,10 @@ def main(product, kit, work, root, *words):
                 print(f"FAILED  {name}: {wrong}", flush=True)
                 results.append({"scenario": name, "failed": str(wrong)})
         date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
-        target = os.path.join(root, "target")
-        os.makedirs(target, exist_ok=True)
-        with open(os.path.join(target, "bench.json"), "w") as out:
-            json.dump({"date": date, "machine": machine(), "programBytes": os.path.getsize(product),
-                       "peers": {name: peers[name] for name in peers}, "notMeasured": missing, "results": results}, out, indent=1)
-            out.write("\n")
-        with open(os.path.join(target, "bench.md"), "w") as out:
-            out.write("\n".join(markdown(table)) + "\n")
+        write(root, "bench.json", json.dumps({
+            "date": date, "machine": machine(), "programBytes": os.path.getsize(product), "notMeasured": missing,
+            "results": results}, indent=1))
+        write(root, "bench.md", "\n".join(markdown(table)))
         print()
         for name, why in missing.items():
             print(f"not measured: {name}: {why}")
@@ -123,15 +119,22 @@ def main(product, kit, work, root, *words):
         stage.end()
 
 
-def gated(world, renewing):
+def gated(world, root, renewing):
     found = gate.counted(world)
     if renewing:
         gate.renew(found)
     grown, missing = gate.compare(found)
+    write(root, "gate.json", json.dumps({"counts": found, "grown": grown, "notMeasured": missing}, indent=1))
     for name in grown:
         print(f"GREW: {name}: by more than 2 % (tests/bench/run --renew, with the reason in the commit's message)")
-    print(f"{len(found) - len(grown) - missing} within the baseline, {len(grown)} grown, {missing} not measured")
+    print(f"{len(found) - len(grown) - len(missing)} within the baseline, {len(grown)} grown, {len(missing)} not measured")
     return 1 if grown else 0
+
+
+def write(root, name, text):
+    os.makedirs(os.path.join(root, "target"), exist_ok=True)
+    with open(os.path.join(root, "target", name), "w") as out:
+        out.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -82,19 +82,19 @@ def counted(world):
 
 
 def compare(found):
-    """Prints every number beside its baseline; the names of those that grew, and how many were not measured."""
+    """Prints every number beside its baseline; the names of those that grew, and why some were not measured."""
     baseline = json.load(open(BASELINE)) if os.path.exists(BASELINE) else {"class": {}, "counts": {}}
     here = machine_class()
     other = [f"{name} {baseline['class'].get(name)!r}, here {here[name]!r}" for name in here
              if baseline["class"].get(name) != here[name]]
-    grown, missing = [], 0
+    grown, missing = [], {}
     for name, number in found.items():
         before = baseline["counts"].get(name)
         result = "ok"
         if number is None:
-            result, missing = "not measured", missing + 1
+            result = missing[name] = "not measured: see above"
         elif name.endswith("instructions") and other:
-            result, missing = f"not measured: the baseline is of another class ({'; '.join(other)})", missing + 1
+            result = missing[name] = f"not measured: the baseline is of another class ({'; '.join(other)})"
         elif before is None:
             result = "GREW: it is not in the baseline"
             grown.append(name)

@@ -102,13 +102,15 @@ class Stage:
 
 def make_chart(name, version, kilobytes):
     """A packaged chart with so much in it that cannot be compressed; the same bytes each time."""
-    noise = random.Random(f"{name}-{version}").randbytes(kilobytes * 1024)
+    noise = random.Random(f"{name}-{version}")
     files = {
         "Chart.yaml": f"apiVersion: v2\nname: {name}\nversion: {version}\ntype: application\n".encode(),
         "values.yaml": b"replicaCount: 1\n",
         "templates/NOTES.txt": b"measured\n",
-        "files/noise.bin": noise,
     }
+    # Charts may have no file above 5 MiB.
+    for number, size in enumerate(min(4096, kilobytes - begin) for begin in range(0, kilobytes, 4096)):
+        files[f"files/noise-{number}.bin"] = noise.randbytes(size * 1024)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for path, content in files.items():

@@ -12,6 +12,10 @@ OUTPUT=$WORK/output   # what the last row's command said, both streams
 SIGNER=-              # who signed
 PLACE=-               # where: a registry, a file, a Helm
 LOG=-                 # the transparency log: v1, v2
+KIND=                 # as whom: the kind of identity
+MATRIX=               # not empty where the rows are cells of the matrix
+NOTE=                 # why a refusal is right, where that is the peer's affair
+LAST=                 # the last row's result
 NEEDS=                # peers that made or keep what the rows look at
 declare -A USES       # command -> the peer that it runs
 
@@ -68,8 +72,10 @@ row() {
 # Prints a row and keeps it for the JSON.
 record() {
     local result=$1 verifier=$2 expected=$3 code=$4 why=$5
-    printf '%-12s  %-36s  %-52s  %-26s  %-2s%s\n' "$result" "$SIGNER" "$verifier" "$PLACE" "$LOG" "${why:+  ($why)}"
-    printf '%s\x1f' "$SIGNER" "$verifier" "$PLACE" "$LOG" "$result" "$expected" "$code" >>"$ROWS"
+    LAST=$result
+    printf '%-12s  %-36s  %-52s  %-26s  %-2s%s%s%s\n' "$result" "$SIGNER" "$verifier" "$PLACE" "$LOG" "${MATRIX:+  $KIND}" \
+        "${why:+  ($why)}" "${NOTE:+  ($NOTE)}"
+    printf '%s\x1f' "$SIGNER" "$verifier" "$PLACE" "$LOG" "$result" "$expected" "$code" "$KIND" "$MATRIX" "$NOTE" >>"$ROWS"
     printf '%s\n' "${why//$'\n'/ }" >>"$ROWS"
 }
 
@@ -96,16 +102,7 @@ not_measured() {
 # Writes the rows to $1 and says the last line.
 summary() {
     mkdir -p "$(dirname "$1")"
-    python3 - "$ROWS" "$1" <<'PYTHON'
-import json, sys
-names = ["signedBy", "verifiedBy", "where", "log", "result", "expectedExit", "exit", "why"]
-with open(sys.argv[1], encoding="utf-8", errors="replace") as rows:
-    rows = [dict(zip(names, row.rstrip("\n").split("\x1f"))) for row in rows]
-counts = {result: sum(row["result"] == result for row in rows) for result in ["ok", "FAILED", "not measured"]}
-with open(sys.argv[2], "w", encoding="utf-8") as out:
-    json.dump({"counts": counts, "rows": rows}, out, indent=1, ensure_ascii=False)
-    out.write("\n")
-PYTHON
+    PYTHONDONTWRITEBYTECODE=1 python3 "$HERE/matrix.py" "$ROWS" "$1"
     local name
     for name in "${!MISSING[@]}"; do echo "not measured: $name: ${MISSING[$name]}"; done
     echo "$PASSED passed, $FAILED failed, $NOT_MEASURED not measured"

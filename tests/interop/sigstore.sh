@@ -26,6 +26,7 @@ sigstore() {
     local kind
     for kind in $KINDS; do identity_of "$kind" "$REGISTRY"; done
     github_claims "$REGISTRY"
+    signing_in "$REGISTRY"
     without_services "$REGISTRY"
 }
 
@@ -173,6 +174,42 @@ github_claims() {
     row -e 5 -g '^error: wrong signer' "helm-sigstore verify --github of the workflow: the source is another's" \
         instance_verify --github acme/workflows "${ours[@]}"
 }
+
+# A person at a terminal, in the browser and with a code: signing_in HOST.
+signing_in() {
+    local base="oci://$1/person" browser=$WORK/browser
+    as_kind email
+    printf '%s\n' '#!/usr/bin/env python3' 'import sys, urllib.request' \
+        'urllib.request.urlopen(sys.argv[1], timeout=20).read()' >"$browser"
+    chmod 755 "$browser"
+    SIGNER="helm-sigstore sign (browser)"
+    row -g '^Digest: sha256:' "push of web" push "$CHARTS/web-1.4.2.tgz" "$base"
+    row -g "^Signed by: $(literal "$IDENTITY")\$" "(signs)" on_a_terminal "$browser" "$base/web:1.4.2"
+    row "helm-sigstore sign in a browser: no token is shown" without_token "$WORK/terminal"
+    row -g '\(signed: manifest and chart\)' "helm-sigstore verify REF" \
+        instance_verify "${TRUSTED[@]}" "$base/web:1.4.2"
+    row -g 'The code-signing certificate was verified' "cosign verify --trusted-root" \
+        cosign_verify "${TRUSTED[@]}" "$1/person/web:1.4.2"
+    SIGNER="helm-sigstore sign (device)"
+    row -g '^Digest: sha256:' "push of cache" push "$CHARTS/cache-1.4.2.tgz" "$base"
+    row -g "^Signed by: $(literal "$IDENTITY")\$" "(signs)" on_a_terminal "" "$base/cache:1.4.2" --device
+    row "helm-sigstore sign --device: no token is shown" without_token "$WORK/terminal"
+    row -g 'The code-signing certificate was verified' "cosign verify --trusted-root" \
+        cosign_verify "${TRUSTED[@]}" "$1/person/cache:1.4.2"
+    row -e 2 -g '^error: nobody is here to sign in' "helm-sigstore sign --device: no terminal" \
+        helm_sigstore sign --plain-http --instance acme --device "$base/cache:1.4.2"
+}
+
+# on_a_terminal BROWSER ARGUMENT…
+on_a_terminal() {
+    local browser=$1
+    shift
+    env -u CI -u JENKINS_URL -u TEAMCITY_VERSION -u TF_BUILD BROWSER="$browser" NO_GCE_CHECK=true \
+        python3 "$HERE/terminal.py" "$PRODUCT" sign --plain-http --instance acme "$@" | tee "$WORK/terminal"
+}
+
+# Every JWT begins so.
+without_token() { ! grep -q 'eyJ' "$1"; }
 
 # What becomes of it when the services are gone, one after another: without_services HOST.
 without_services() {

@@ -91,20 +91,21 @@ write_fulcio_config() {
     sed -n '/^ci-issuer-metadata:/,$p' "${PEER[fulcio-config]}"
 }
 
-# Trusted root and signing config, both by cosign, and the two in one for sigstore-python.
+# Trusted root and signing config, both by cosign, and the two in one for sigstore-python:
+# write_documents FOLDER [LOG-URL LOG-KEY LOG-VERSION]; without a log Rekor v2's.
 write_documents() {
-    local start document
+    local start document log=${2:-$STACK_REKOR_URL} key=${3:-$1/rekor.pub} version=${4:-2}
     start=$(date -u -d '-1 hour' +%Y-%m-%dT%H:%M:%SZ)
     STACK_TRUSTED_ROOT=$1/trusted_root.json
     STACK_SIGNING_CONFIG=$1/signing_config.json
     STACK_TRUST_CONFIG=$1/trust_config.json
     cosign trusted-root create --fulcio "url=$STACK_FULCIO_URL,certificate-chain=$1/fulcio.pem,start-time=$start" \
         --ctfe "url=$KIT_CT_URL,public-key=$KIT_CT_PUBLIC_KEY,start-time=$start" \
-        --rekor "url=$STACK_REKOR_URL,public-key=$1/rekor.pub,start-time=$start,origin=localhost" \
+        --rekor "url=$log,public-key=$key,start-time=$start,origin=localhost" \
         --tsa "url=$STACK_TSA_URL,certificate-chain=$1/tsa.pem,start-time=$start" --out "$STACK_TRUSTED_ROOT" &&
         cosign signing-config create \
             --fulcio "url=$STACK_FULCIO_URL,api-version=1,start-time=$start,operator=interop" \
-            --rekor "url=$STACK_REKOR_URL,api-version=2,start-time=$start,operator=interop" --rekor-config ANY \
+            --rekor "url=$log,api-version=$version,start-time=$start,operator=interop" --rekor-config ANY \
             --oidc-provider "url=$KIT_ISSUER_EMAIL,api-version=1,start-time=$start,operator=interop" \
             --tsa "url=$STACK_TSA_URL,api-version=1,start-time=$start,operator=interop" --tsa-config ANY \
             --out "$STACK_SIGNING_CONFIG" || return 1

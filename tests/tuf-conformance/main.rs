@@ -1,6 +1,8 @@
 //! Speaks the client protocol of the TUF conformance suite (theupdateframework/tuf-conformance) through the TUF
 //! client that the product uses: the crate's Updater over our bounded repository. Exit code 0 or 1.
 //!
+//! What the crate does not serve: hash bins (`succinct_roles`, TAP 15), whose delegations it passes over.
+//!
 //! `--metadata-dir D init ROOT_FILE`, `--metadata-dir D --metadata-url U refresh`, and
 //! `--metadata-dir D --metadata-url U --target-name N --target-base-url B --target-dir T download`.
 

@@ -373,6 +373,10 @@ impl Call<'_> {
         asked.and_then(|text| text.parse().ok()).map_or(most, |asked: usize| asked.clamp(1, most))
     }
 
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
     pub(super) fn query(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query()?;
         form_urlencoded::parse(query.as_bytes())

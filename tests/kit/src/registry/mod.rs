@@ -48,6 +48,14 @@ pub struct Options {
     /// Whether `POST …/uploads/?digest=` stores the blob (201). CNCF distribution ignores the
     /// digest and begins an upload (202).
     pub single_post_upload: bool,
+    /// Most bytes of a blob in one request; more are 413, as from a proxy before the registry.
+    pub max_upload_request: usize,
+    /// Whether the PUT that ends an upload may hold bytes; else it is 400, and they have to come by PATCH.
+    pub put_upload: bool,
+    /// `OCI-Chunk-Min-Length` of an upload, which is kept to.
+    pub chunk_min_length: Option<usize>,
+    /// Whether a POST of a blob that is there is 409.
+    pub refuses_known_blobs: bool,
     /// Whether a blob that another repository holds can be mounted (201), or an upload begins (202).
     pub mount: bool,
     /// Whether a PUT of a manifest with `subject` is answered with `OCI-Subject`; `None` does so if
@@ -123,6 +131,10 @@ impl Default for Options {
             tls: None,
             page_size: 1000,
             single_post_upload: true,
+            max_upload_request: usize::MAX,
+            put_upload: true,
+            chunk_min_length: None,
+            refuses_known_blobs: false,
             mount: true,
             oci_subject: None,
             filters: true,

@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use rand_core::{OsRng, RngCore as _};
 
+use super::Location;
 use super::answer::Answer;
 use super::api::Call;
 use super::store::digest_of;
@@ -21,11 +22,22 @@ pub(super) struct Uploads(Mutex<HashMap<String, Upload>>);
 struct Upload {
     repository: String,
     bytes: Vec<u8>,
+    /// Whether a piece was shorter than it may be: it was the last.
+    short: bool,
 }
 
 impl Call<'_> {
     pub(super) fn begin_upload(&self, body: &Bytes) -> Answer {
         let options = &self.shared.options;
+        if body.len() > options.max_upload_request {
+            return Answer::error_of(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        if options.refuses_known_blobs
+            && let Some(digest) = self.query("digest")
+            && self.shared.store.blob(self.repository, &digest).is_some()
+        {
+            return Answer::error(StatusCode::CONFLICT, "DENIED", "blob already exists");
+        }
         if let (Some(digest), Some(from)) = (self.query("mount"), self.query("from"))
             && options.mount
             && self.may_pull(&from)
@@ -41,17 +53,26 @@ impl Call<'_> {
         let mut random = [0; 16];
         OsRng.fill_bytes(&mut random);
         let id = hex::encode(random);
-        let upload = Upload { repository: self.repository.to_owned(), bytes: Vec::new() };
+        let upload =
+            Upload { repository: self.repository.to_owned(), bytes: Vec::new(), short: false };
         self.uploads().insert(id.clone(), upload);
-        self.accepted(&id, 0).with("docker-upload-uuid", &id)
+        let answer = self.accepted(&id, 0).with("docker-upload-uuid", &id);
+        match options.chunk_min_length {
+            Some(least) => answer.with("oci-chunk-min-length", &least.to_string()),
+            None => answer,
+        }
     }
 
     pub(super) fn upload(&self, method: &str, id: &str, body: &Bytes) -> Answer {
         let unknown = || Answer::error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "no upload");
         // The state travels in the query, as with CNCF distribution: a client must keep what
         // `Location` holds and add to it.
-        if self.query("_state").as_deref() != Some(id) {
+        let options = &self.shared.options;
+        if options.location != Location::Missing && self.query("_state").as_deref() != Some(id) {
             return unknown();
+        }
+        if body.len() > options.max_upload_request {
+            return Answer::error_of(StatusCode::PAYLOAD_TOO_LARGE);
         }
         let mut uploads = self.uploads();
         let Some(upload) = uploads.get_mut(id).filter(|known| known.repository == self.repository)
@@ -64,8 +85,22 @@ impl Call<'_> {
                 Answer::empty(StatusCode::NO_CONTENT).with("range", &range)
             }
             "PATCH" => {
+                let expected = range_of(upload.bytes.len(), body.len());
+                let named = self.header("content-range");
+                if named.is_some_and(|named| named != expected) {
+                    return Answer::empty(StatusCode::RANGE_NOT_SATISFIABLE);
+                }
+                // Only the last one may be shorter.
+                let least = options.chunk_min_length.unwrap_or_default();
+                if upload.short || body.is_empty() {
+                    return Answer::error_of(StatusCode::BAD_REQUEST);
+                }
+                upload.short = body.len() < least;
                 upload.bytes.extend_from_slice(body);
                 self.accepted(id, upload.bytes.len())
+            }
+            "PUT" if !options.put_upload && !body.is_empty() => {
+                Answer::error(StatusCode::BAD_REQUEST, "UNSUPPORTED", "send it by PATCH")
             }
             "PUT" => {
                 let Some(digest) = self.query("digest") else {
@@ -109,6 +144,10 @@ impl Call<'_> {
     fn uploads(&self) -> MutexGuard<'_, HashMap<String, Upload>> {
         self.shared.uploads.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn range_of(start: usize, length: usize) -> String {
+    format!("{start}-{}", (start + length).saturating_sub(1))
 }
 
 fn range(length: usize) -> String {

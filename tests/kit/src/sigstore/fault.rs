@@ -59,12 +59,39 @@ pub enum Fault {
     /// Answers every request with 200 and a body that is no document of this service.
     Garbage(Service),
 
+    /// Identity provider: the discovery document names the issuer with a slash at its end.
+    AnotherIssuer,
+    /// Identity provider: it gives no codes for devices.
+    NoDevices,
+    /// Identity provider: it knows PKCE in plain text only.
+    NoPkce,
+    /// Identity provider: its token endpoint is the metadata server of the machine.
+    EndpointElsewhere,
+    /// Identity provider: the browser comes back with another state.
+    WrongState,
+    /// Identity provider: the browser comes back in the name of another issuer.
+    MixedUpIssuer,
+    /// Identity provider: the person said no.
+    AccessDenied,
+    /// Identity provider: the token holds another nonce.
+    WrongTokenNonce,
+    /// Identity provider: the token is another issuer's.
+    WrongTokenIssuer,
+    /// Identity provider: clients that wait for a device are told to slow down.
+    SlowDown,
+    /// Identity provider: tokens last for 2 seconds, and codes for devices for one.
+    ShortLife,
+
     /// Fulcio: the certificate is for another key than the one asked for.
     CertificateForAnotherKey,
     /// Fulcio: the certificate names somebody else.
     CertificateForAnotherSubject,
     /// Fulcio: the certificate names somebody else too, in second place.
     CertificateWithSecondSubject,
+    /// Fulcio: the deprecated extension of this number contradicts its successor.
+    ContradictoryExtension(u32),
+    /// Fulcio: the certificate has only the deprecated extensions, as those of old had.
+    OnlyDeprecatedExtensions,
     /// Fulcio: no certificate timestamp is embedded.
     NoSct,
     /// Fulcio: the certificate timestamp is by a log that is not in the trusted root.
@@ -107,9 +134,22 @@ impl Fault {
             | Self::EntryForAnother(service)
             | Self::WrongCheckpoint(service)
             | Self::WrongInclusionProof(service) => *service,
+            Self::AnotherIssuer
+            | Self::NoDevices
+            | Self::NoPkce
+            | Self::EndpointElsewhere
+            | Self::WrongState
+            | Self::MixedUpIssuer
+            | Self::AccessDenied
+            | Self::WrongTokenNonce
+            | Self::WrongTokenIssuer
+            | Self::SlowDown
+            | Self::ShortLife => Service::Oidc,
             Self::CertificateForAnotherKey
             | Self::CertificateForAnotherSubject
             | Self::CertificateWithSecondSubject
+            | Self::ContradictoryExtension(_)
+            | Self::OnlyDeprecatedExtensions
             | Self::NoSct
             | Self::SctByUnknownLog => Service::Fulcio,
             Self::WrongSet => Service::RekorV1,
@@ -130,7 +170,7 @@ impl Fault {
                 | Self::Throttle(..)
                 | Self::Garbage(_)
         );
-        any_request || method == "POST"
+        any_request || self.service() == Service::Oidc || method == "POST"
     }
 }
 

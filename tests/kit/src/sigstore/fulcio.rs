@@ -186,11 +186,16 @@ impl Fulcio {
         let not_before = milliseconds / 1000;
         let mut extensions = leaf_extensions(ID_KP_CODE_SIGNING, false)?;
         extensions.push(subject_alternative_name(&order.subjects)?);
-        extensions.push(extension(arc(1)?, false, order.issuer.into())?);
         let mut table = identity::extensions(order.kind, order.claims);
+        table.push((1, order.issuer.into()));
         table.push((8, order.issuer.into()));
         table.sort_unstable();
-        for (number, text) in table {
+        for (number, mut text) in table {
+            match fault {
+                Some(Fault::OnlyDeprecatedExtensions) if number > 7 => continue,
+                Some(Fault::ContradictoryExtension(of)) if *of == number => text.push_str("-other"),
+                _ => {}
+            }
             // The first six are bare text, the later ones proper DER.
             let value = if number < 8 { text.into_bytes() } else { utf8_string(&text)? };
             extensions.push(extension(arc(number)?, false, value)?);

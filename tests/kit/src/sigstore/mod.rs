@@ -34,6 +34,9 @@ mod platform;
 mod rekor_entry;
 mod rekor_v1;
 mod rekor_v2;
+mod sign_in;
+#[cfg(unix)]
+mod spiffe;
 mod trust;
 mod tsa;
 

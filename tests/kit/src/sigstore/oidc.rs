@@ -13,10 +13,12 @@ use serde_json::{Map, Value, json};
 
 use super::clock::wall_seconds;
 use super::error::{Error, Result};
+use super::fault::Fault;
 use super::google;
 use super::http::{Call, Reply};
 use super::identity::{Identity, IssuerKind};
 use super::keys::{random, sha256};
+use super::sign_in::{self, Codes};
 
 /// How far a token's start may lie ahead of the clock.
 const LEEWAY_SECONDS: u64 = 60;
@@ -32,6 +34,7 @@ pub(crate) const DEFAULT_WORKFLOW: &str =
 pub(crate) struct Provider {
     base_url: String,
     request_token: String,
+    pub(crate) codes: Codes,
 }
 
 /// Made when first needed, and once a process: an RSA key takes longer than everything else that an instance makes at
@@ -57,7 +60,7 @@ pub(crate) enum Refused {
 impl Provider {
     pub(crate) fn new(base_url: String) -> Result<Self> {
         let request_token = hex::encode(random::<16>()?);
-        Ok(Self { base_url, request_token })
+        Ok(Self { base_url, request_token, codes: Codes::default() })
     }
 
     fn key() -> Result<&'static TokenKey> {
@@ -183,19 +186,25 @@ impl Provider {
             return reply;
         }
         let (issuer, rest) = path.split_once('/').unwrap_or((path, ""));
-        match (IssuerKind::from_name(issuer), rest) {
-            (Some(kind), ".well-known/openid-configuration") => self.discovery(kind),
+        let kind = IssuerKind::from_name(issuer);
+        if let Some(reply) = kind.and_then(|kind| sign_in::answer(self, kind, call, rest)) {
+            return reply;
+        }
+        match (kind, rest) {
+            (Some(kind), ".well-known/openid-configuration") => self.discovery(kind, call),
             (Some(_), "jwks") => self.keys(),
             _ => Reply::text(404, "no such page"),
         }
     }
 
-    fn discovery(&self, kind: IssuerKind) -> Reply {
+    fn discovery(&self, kind: IssuerKind, call: &Call) -> Reply {
         let issuer = self.issuer(kind);
-        let document = json!({
+        let mut document = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/auth"),
             "token_endpoint": format!("{issuer}/token"),
+            "device_authorization_endpoint": format!("{issuer}/device/code"),
+            "authorization_response_iss_parameter_supported": true,
             "jwks_uri": format!("{issuer}/jwks"),
             "code_challenge_methods_supported": ["S256"],
             "response_types_supported": ["code", "id_token"],
@@ -203,6 +212,15 @@ impl Provider {
             "id_token_signing_alg_values_supported": ["RS256"],
             "scopes_supported": ["openid", "email"],
         });
+        match call.fault {
+            Some(Fault::AnotherIssuer) => document["issuer"] = json!(format!("{issuer}/")),
+            Some(Fault::NoDevices) => document["device_authorization_endpoint"] = Value::Null,
+            Some(Fault::NoPkce) => document["code_challenge_methods_supported"] = json!(["plain"]),
+            Some(Fault::EndpointElsewhere) => {
+                document["token_endpoint"] = json!("http://169.254.169.254/token");
+            }
+            _ => {}
+        }
         Reply::json(200, &document)
     }
 

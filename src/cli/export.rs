@@ -1,0 +1,156 @@
+//! `policy export`: the configuration with which others verify a chart.
+
+use clap::ValueEnum;
+
+use super::args::ExportArgs;
+use super::drive::drive;
+use super::{Context, Ended, key, setup, trust, verify};
+use crate::chart::{Argument, ChartReference, Digest};
+use crate::consumer::{self, Consumer, Export, Trusted};
+use crate::error::{Class, Error, Reason, Result};
+use crate::run::{
+    Format, Formats, Outcome, Scope, SignatureReport, VerifyObject, VerifyRun, VerifySource,
+};
+use crate::verify::{
+    COSIGN_SIGN_PREDICATE, Identity, LogCheck, Match, Matcher, Policy, TrustedKey,
+};
+
+/// Referrers that are listed at most.
+const MAX_REFERRERS: usize = 100_000;
+
+/// Who is to verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ConsumerArg {
+    Flux,
+    Kyverno,
+    PolicyController,
+    GithubActions,
+}
+
+impl From<ConsumerArg> for Consumer {
+    fn from(argument: ConsumerArg) -> Self {
+        match argument {
+            ConsumerArg::Flux => Self::Flux,
+            ConsumerArg::Kyverno => Self::Kyverno,
+            ConsumerArg::PolicyController => Self::PolicyController,
+            ConsumerArg::GithubActions => Self::GithubActions,
+        }
+    }
+}
+
+/// Verifies the chart first: a configuration that its own chart would not pass helps nobody.
+pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+    let argument = setup::object(&arguments.reference)?;
+    let Argument::Reference(reference) = &argument else {
+        return Err(Error::usage("an export is for references").on(arguments.reference));
+    };
+    let reference = reference.clone();
+    let public_key =
+        arguments.key.as_deref().map(|named| key::public(named, context)).transpose()?;
+    let policy = match (arguments.identity.policy()?, &public_key) {
+        (policy, None) => policy,
+        (Policy::Unstated, Some(key)) => {
+            Policy::Key(Box::new(TrustedKey { key: key.clone(), log: LogCheck::Required }))
+        }
+        (_, Some(_)) => return Err(Error::usage("a key and an identity were given").on("--key")),
+    };
+    if policy.min_signatures() > 1 {
+        return Err(Error::usage("no consumer asks for several signatures").on("--min-signatures"));
+    }
+    let timeout = arguments.common.timeout;
+    let private = match arguments.trust.is_named() {
+        true => trust::private(&arguments.trust, timeout, context)?,
+        false => None,
+    };
+    let run = VerifyRun {
+        world: context.world.clone(),
+        registry: setup::registry(&arguments.registry, context, MAX_REFERRERS)?,
+        signature_repository: setup::signature_repository(&arguments.registry, context)?,
+        trust: trust::trust(&arguments.trust, false, context)?,
+        policy: policy.clone(),
+        matching: Match::Manifest,
+        scope: Scope { limits: verify::LIMITS, accept: Formats::ALL, all: false },
+        predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
+        required: Vec::new(),
+        repeated_flags: Vec::new(),
+    };
+    let object = VerifyObject {
+        version: setup::version(&arguments.version, &argument),
+        argument,
+        chart: None,
+        source: VerifySource::Beside,
+        bundle_out: None,
+        weakened: Vec::new(),
+    };
+    let outcome = drive(context, timeout, run.verify(&object))?;
+    let trusted = trusted(&policy, public_key.as_ref().map(|key| key.to_pem()), &outcome)?;
+    let (repository, tag) = resolved(&reference, &outcome);
+    let digest = outcome.manifest_digest.as_deref().map(Digest::parse).transpose()?;
+    let what = Export {
+        repository: &repository,
+        tag: tag.as_deref(),
+        digest: digest.ok_or_else(|| Error::usage("nothing was resolved"))?,
+        trusted: &trusted,
+        private: private.as_ref(),
+        plain_http: arguments.registry.plain_http,
+        legacy: outcome.signatures.iter().any(is_legacy),
+    };
+    Ok(Ended::Text(consumer::export(arguments.consumer.into(), &what)?))
+}
+
+/// Whom to trust: those whom the flags name, if they have signed; else the one who has.
+fn trusted(policy: &Policy, key: Option<String>, outcome: &Outcome) -> Result<Trusted> {
+    let failed = || match &outcome.error {
+        Some(error) => error.clone(),
+        None => Error::usage("no signature was found"),
+    };
+    match (policy, key) {
+        (Policy::Unstated, _) => {}
+        (_, _) if outcome.error.is_some() => return Err(failed()),
+        (_, Some(pem)) => return Ok(Trusted::Key(pem)),
+        (policy, None) => return Ok(Trusted::Identities(policy.identities().to_vec())),
+    }
+    let mut signers: Vec<(&str, &str)> = outcome
+        .signatures
+        .iter()
+        .filter(|signature| signature.reason == Some(Reason::NoIdentity.as_str()))
+        .filter_map(|signature| signature.signer.as_ref())
+        .filter_map(|signer| Some((signer.identity.as_deref()?, signer.issuer.as_deref()?)))
+        .collect();
+    signers.sort_unstable();
+    signers.dedup();
+    match signers.as_slice() {
+        [] if outcome.error.as_ref().is_some_and(|error| error.class == Class::Usage) => {
+            Err(Error::usage("the chart is signed by a key, which a signature does not hold")
+                .hint("--key cosign.pub"))
+        }
+        [] => Err(failed()),
+        [(identity, issuer)] => {
+            let subject = Matcher::exact("--certificate-identity", identity)?;
+            let issuer = Matcher::exact("--certificate-oidc-issuer", issuer)?;
+            Ok(Trusted::Identities(vec![Identity::new(subject, issuer)]))
+        }
+        several => {
+            let error = Error::usage("several have signed: say who is to be trusted");
+            let error = several.iter().take(5).fold(error, |error, (identity, issuer)| {
+                error.line("valid signature by", format!("{identity}   issuer {issuer}"))
+            });
+            Err(error.hint("--certificate-identity … --certificate-oidc-issuer …"))
+        }
+    }
+}
+
+fn is_legacy(signature: &SignatureReport) -> bool {
+    matches!(signature.format, Some(Format::Legacy))
+}
+
+/// The repository without scheme, and the tag that was named or found.
+fn resolved(reference: &ChartReference, outcome: &Outcome) -> (String, Option<String>) {
+    let repository = format!("{}/{}", reference.host, reference.repository);
+    let found = outcome.reference.as_deref().and_then(|text| ChartReference::parse(text).ok());
+    let tag = match reference.digest {
+        Some(_) => None,
+        None => found.and_then(|found| found.tag).or_else(|| reference.tag.clone()),
+    };
+    (repository, tag)
+}

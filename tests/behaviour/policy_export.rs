@@ -1,0 +1,153 @@
+//! `policy export`: what others are told so that they verify a chart as we do.
+
+use helm_sigstore_kit::sigstore::Identity;
+use regex::Regex;
+use serde_json::Value;
+
+use crate::key_support;
+use crate::support::{Ended, WORKFLOW, World};
+use crate::trust_support;
+
+/// The documents of what was printed.
+#[track_caller]
+fn documents(ended: &Ended) -> Vec<Value> {
+    let documents = ended.stdout.split("\n---\n");
+    documents.map(|text| serde_saphyr::from_str(text).unwrap()).collect()
+}
+
+#[test]
+fn flux_is_given_the_signer_of_the_chart_and_nobody_who_looks_like_him() {
+    let world = World::new();
+    let (reference, _) = world.signed_web();
+    let ended = world.run(&["policy", "export", "flux", &reference]).exits(0);
+    let [source, secret] = &documents(&ended)[..] else { panic!("{}", ended.stdout) };
+    assert_eq!(source["kind"], "OCIRepository");
+    assert_eq!(source["spec"]["url"], world.repository("web"));
+    assert_eq!(source["spec"]["ref"]["tag"], "1.4.2");
+    let identity = &source["spec"]["verify"]["matchOIDCIdentity"][0];
+    let subject = Regex::new(identity["subject"].as_str().unwrap()).unwrap();
+    let signer = format!("https://github.com/{WORKFLOW}");
+    assert!(subject.is_match(&signer));
+    for alike in [
+        format!("{signer}-evil"),
+        format!("https://evil.example/?{signer}"),
+        signer.replace("github.com", "github-com"),
+    ] {
+        assert!(!subject.is_match(&alike), "{alike}");
+    }
+    // The Sigstore is a private one: its root goes with it.
+    assert_eq!(
+        source["spec"]["verify"]["trustedRootSecretRef"]["name"],
+        secret["metadata"]["name"]
+    );
+    let root: Value =
+        serde_json::from_str(secret["stringData"]["trusted_root.json"].as_str().unwrap()).unwrap();
+    let expected: Value = serde_json::from_str(&world.sigstore.trusted_root_json()).unwrap();
+    assert_eq!(root, expected);
+}
+
+#[test]
+fn the_flags_of_verify_say_whom_a_consumer_shall_trust() {
+    let world = World::new();
+    let (reference, _) = world.signed_web();
+    let issuer = world.signer()[3].clone();
+    let ended = world
+        .run(&[
+            "policy",
+            "export",
+            "kyverno",
+            &reference,
+            "--certificate-identity-regexp",
+            "https://github\\.com/acme/charts/.*",
+            "--certificate-oidc-issuer",
+            &issuer,
+        ])
+        .exits(0);
+    let policy = &documents(&ended)[0];
+    let identity = &policy["spec"]["attestors"][0]["cosign"]["keyless"]["identities"][0];
+    assert_eq!(identity["subjectRegExp"], "^(?:https://github\\.com/acme/charts/.*)$");
+    assert_eq!(identity["issuer"], issuer);
+}
+
+#[test]
+fn nothing_is_exported_that_the_chart_itself_would_not_pass() {
+    let world = World::new();
+    let (reference, _) = world.push_web();
+    let ended = world.run(&["policy", "export", "flux", &reference]).exits(3);
+    assert_eq!(ended.stdout, "");
+    world.run(&["sign", &reference]).exits(0);
+    let issuer = world.signer()[3].clone();
+    let ended = world
+        .run(&[
+            "policy",
+            "export",
+            "github-actions",
+            &reference,
+            "--certificate-identity",
+            "mallory@example.com",
+            "--certificate-oidc-issuer",
+            &issuer,
+        ])
+        .exits(5)
+        .says("wrong signer");
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn where_several_have_signed_one_has_to_be_named() {
+    let mut world = World::new();
+    let (reference, _) = world.signed_web();
+    let token = world.sigstore.token(&Identity::email("jane@example.com"));
+    world.environment.insert("SIGSTORE_ID_TOKEN".to_owned(), token);
+    world.run(&["sign", &reference]).exits(0);
+    world
+        .run(&["policy", "export", "flux", &reference])
+        .exits(2)
+        .says("several have signed")
+        .says("jane@example.com");
+    let signer = world.signer();
+    let mut words = vec!["policy", "export", "flux", &reference];
+    words.extend(signer.iter().map(String::as_str));
+    let ended = world.run(&words).exits(0);
+    assert!(!ended.stdout.contains("jane"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_key_is_named_because_a_signature_does_not_hold_it() {
+    let world = key_support::with_key(World::new(), "release");
+    let (reference, _) = key_support::signed(&world, &[]);
+    world.run(&["policy", "export", "flux", &reference]).exits(2).says("--key");
+    let key = world.argument("release.pub");
+    let ended = world.run(&["policy", "export", "policy-controller", &reference, "--key", &key]);
+    // Bundles by keys or of private instances without TUF are not for it.
+    let ended = ended.exits(2).says("policy-controller");
+    assert_eq!(ended.stdout, "");
+    let ended = world.run(&["policy", "export", "kyverno", &reference, "--key", &key]).exits(0);
+    let pem = std::fs::read_to_string(&key).unwrap();
+    assert_eq!(documents(&ended)[0]["spec"]["attestors"][0]["cosign"]["key"]["data"], pem);
+}
+
+#[test]
+fn an_instance_is_passed_on_with_its_tuf_repository() {
+    let (world, tuf) = trust_support::private();
+    let (reference, _) = world.signed_web();
+    let ended = world.run(&["policy", "export", "kyverno", &reference]).exits(0);
+    let cosign = &documents(&ended)[0]["spec"]["attestors"][0]["cosign"];
+    assert_eq!(cosign["tuf"]["mirror"], tuf.url().trim_end_matches('/'));
+    let ended = world.run(&["policy", "export", "policy-controller", &reference]).exits(0);
+    let [root, policy] = &documents(&ended)[..] else { panic!("{}", ended.stdout) };
+    assert_eq!(root["kind"], "TrustRoot");
+    assert_eq!(root["spec"]["remote"]["mirror"], tuf.url().trim_end_matches('/'));
+    let authority = &policy["spec"]["authorities"][0];
+    assert_eq!(authority["keyless"]["trustRootRef"], root["metadata"]["name"]);
+    assert_eq!(authority["signatureFormat"], "bundle");
+}
+
+#[test]
+fn a_renamed_reference_or_a_file_is_no_subject_of_a_policy() {
+    let world = World::new();
+    let file = world.argument("web-1.4.2.tgz");
+    std::fs::write(&file, "no chart").unwrap();
+    world.run(&["policy", "export", "flux", &file]).exits(2).says("for references");
+    world.run(&["policy", "export", "argo", "oci://r.example/web:1"]).exits(2).says("flux");
+}
