@@ -50,6 +50,8 @@ pub enum Reason {
     Malformed,
     /// No identity to trust was given.
     NoIdentity,
+    /// There is no provenance file, and there has to be one.
+    NoProvenance,
     /// What was found is no Helm chart.
     NotAChart,
     /// The statement does not cover this chart.
@@ -98,6 +100,7 @@ impl Reason {
             Self::LimitReached => "limit-reached",
             Self::Malformed => "malformed",
             Self::NoIdentity => "no-identity",
+            Self::NoProvenance => "no-provenance",
             Self::NotAChart => "not-a-chart",
             Self::NotCovered => "not-covered",
             Self::NotFound => "not-found",

@@ -46,8 +46,8 @@
 //!
 //! # What it does not do (yet)
 //!
-//! It knows no keys in hardware or at a cloud and no policy file, and checks no PGP signature. It does not
-//! push, pull or install charts. It never runs what is in a chart and never extracts one to disk.
+//! It knows no keys in hardware or at a cloud and no policy file. It does not pull or install charts. It
+//! never runs what is in a chart and never extracts one to disk.
 //!
 //! # Use as a library
 //!

@@ -40,6 +40,15 @@ pub struct Archive {
     pub size: u64,
     /// Its `Chart.yaml`.
     pub metadata: ChartMetadata,
+    /// The files that Helm takes a chart's metadata from, as they are.
+    pub(super) sources: Sources,
+}
+
+/// `Chart.yaml` and, in charts of old, `requirements.yaml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sources {
+    pub chart_yaml: Vec<u8>,
+    pub requirements: Option<Vec<u8>>,
 }
 
 impl Archive {
@@ -75,10 +84,11 @@ impl Archive {
             return Err(not_an_archive("the directory in it does not have the chart's name")
                 .expected_found(metadata.name, contents.base));
         }
-        if let Some(requirements) = contents.requirements {
-            metadata::check_requirements(&requirements)?;
+        if let Some(requirements) = &contents.requirements {
+            metadata::check_requirements(requirements)?;
         }
-        Ok(Self { digest: Digest::of(bytes), size: bytes.len() as u64, metadata })
+        let sources = Sources { chart_yaml, requirements: contents.requirements };
+        Ok(Self { digest: Digest::of(bytes), size: bytes.len() as u64, metadata, sources })
     }
 
     /// The chart's name.

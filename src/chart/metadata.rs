@@ -110,7 +110,7 @@ fn bad(place: &str, cause: impl fmt::Display) -> Error {
 }
 
 /// UTF-8 text; a byte order mark is dropped, as Helm does.
-fn yaml_text(bytes: &[u8]) -> Result<&str, String> {
+pub(super) fn yaml_text(bytes: &[u8]) -> Result<&str, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     // YAML 1.1, which Helm reads, ends a line (and a comment) at these; YAML 1.2, and `str::lines`, do not.
@@ -121,11 +121,13 @@ fn yaml_text(bytes: &[u8]) -> Result<&str, String> {
     Ok(text)
 }
 
-fn yaml<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+pub(super) fn yaml<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     // The defaults refuse repeated keys, deep nesting and alias bombs; these bounds fit a Chart.yaml.
     let options = serde_saphyr::options! {
         // Helm lets a later `<<` win over an earlier key, others the key: `TopKeys` sees and refuses it.
         merge_keys: serde_saphyr::MergeKeyPolicy::AsOrdinary,
+        // As in YAML 1.1, which Helm reads.
+        legacy_octal_numbers: true,
         budget: serde_saphyr::budget! {
             max_depth: 32,
             max_documents: 1,
@@ -219,7 +221,7 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// Whether Helm's YAML reader takes the unquoted text for a number although YAML 1.2 does not.
-fn is_number_of_yaml_1_1(text: &str) -> bool {
+pub(super) fn is_number_of_yaml_1_1(text: &str) -> bool {
     if !text.contains('_') || !text.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)) {
         return false;
     }

@@ -11,6 +11,7 @@ mod digest;
 mod index;
 mod manifest;
 mod metadata;
+mod push;
 mod reference;
 mod strict;
 pub mod version;
@@ -25,6 +26,7 @@ pub use manifest::{
     MAX_MANIFEST_BYTES, Manifest, PROV_LAYER,
 };
 pub use metadata::{ChartMetadata, MAX_METADATA_BYTES};
+pub use push::HelmPush;
 pub use reference::{ChartReference, RepositoryPrefix};
 pub(crate) use strict::check_distinct_keys;
 

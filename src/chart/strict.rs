@@ -29,7 +29,7 @@ pub(super) struct StrictKeys {
 }
 
 impl StrictKeys {
-    fn confusable(&self, key: &str) -> Option<&'static str> {
+    pub(super) fn confusable(&self, key: &str) -> Option<&'static str> {
         if key.is_ascii() {
             // No allocation: a manifest has room for hundreds of thousands of keys.
             let known = self.known.iter().copied();

@@ -30,6 +30,7 @@ pub(super) enum Command {
     Completion(CompletionArgs),
     Key(KeyArgs),
     Policy(PolicyCommand),
+    Push(Box<PushArgs>),
     Sign(Box<SignArgs>),
     Tree(Box<TreeArgs>),
     Trust(Box<TrustCommand>),
@@ -42,6 +43,7 @@ impl Command {
     pub(super) fn registry(&self) -> Option<&RegistryArgs> {
         match self {
             Self::Attest(arguments) => Some(&arguments.registry),
+            Self::Push(arguments) => Some(&arguments.registry),
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
             Self::Verify(arguments) => Some(&arguments.registry),
@@ -141,12 +143,60 @@ pub(super) struct GenerateArgs {
     pub force: bool,
 }
 
+/// Push packaged charts as `helm push` does, to the byte, and sign what was pushed.
+#[derive(Debug, Args)]
+pub(super) struct PushArgs {
+    /// Packaged charts, and last the target as for `helm push`; FILE.prov is pushed with its FILE
+    #[arg(value_name = "FILE… oci://TARGET", required = true, num_args = 2.., value_parser = NonEmptyStringValueParser::new())]
+    pub charts: Vec<String>,
+
+    /// Sign what was pushed, by its digest
+    #[arg(long)]
+    pub sign: bool,
+
+    /// Move a tag that holds something else
+    #[arg(long)]
+    pub force: bool,
+
+    /// Write `digest`, `ref` and `digest-ref` to the file that GITHUB_OUTPUT names, of several charts one a line
+    #[arg(long)]
+    pub github_output: bool,
+
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
+    #[arg(long, value_name = "FILE|-", requires = "sign", value_parser = NonEmptyStringValueParser::new())]
+    pub identity_token: Option<String>,
+
+    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
+    #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", requires = "sign", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// Whether a signature by --key is written to the transparency log
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub tlog_upload: bool,
+
+    /// Do not ask before an identity is published in the public log
+    #[arg(long, short)]
+    pub yes: bool,
+
+    #[command(flatten)]
+    pub oidc: OidcArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub services: ServiceArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
 /// Sign charts: one signature covers the manifest, the chart layer and the provenance layer.
 #[derive(Debug, Args)]
 pub(super) struct SignArgs {
     /// Charts to sign: references (oci://HOST/PATH:VERSION), or packaged charts: with --repository in the registry, by
-    /// themselves into FILE.sigstore.json; @LIST names a file with one of them a line
-    #[arg(value_name = "REF|FILE|@LIST", required = true, value_parser = NonEmptyStringValueParser::new())]
+    /// themselves into FILE.sigstore.json; @LIST names a file with one of them a line, and `-` reads what `helm push`
+    /// printed
+    #[arg(value_name = "REF|FILE|@LIST|-", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
     /// Where the FILEs were pushed: the target that was given to `helm push`
@@ -244,6 +294,16 @@ pub(super) struct VerifyArgs {
     /// another of cosign's names, or a URI; may be given several times
     #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub require_predicate: Vec<String>,
+
+    /// Whether Helm's provenance file is looked at: not at all, where there is one, or always (it must be there, and its
+    /// PGP signature must hold)
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ProvArg::IfPresent)]
+    pub prov: ProvArg,
+
+    /// Keyring whose keys may have signed the provenance file (binary, armored or GnuPG's pubring.kbx): then its PGP
+    /// signature decides too; default: KEYRING. A keyring in GNUPGHOME or ~/.gnupg is used to report
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub keyring: Option<String>,
 
     /// Open no socket but to the registries that are named; with a FILE none at all
     #[arg(long)]
@@ -369,6 +429,14 @@ pub(super) enum FormatArg {
 pub(super) enum MatchArg {
     ChartLayer,
     Manifest,
+}
+
+/// When provenance is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProvArg {
+    IfPresent,
+    Ignore,
+    Require,
 }
 
 /// Print the version, and with -o json the file that runs.

@@ -98,6 +98,17 @@ impl Environment {
         Some(PathBuf::from(home).join(".docker").join("config.json"))
     }
 
+    /// Where Helm looks for a keyring, and GnuPG keeps its own: `$GNUPGHOME`, else `~/.gnupg`.
+    pub(super) fn keyrings(&self) -> Vec<PathBuf> {
+        let home = self.value(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+        let directory = match (self.value("GNUPGHOME"), home) {
+            (Some(path), _) => PathBuf::from(path),
+            (None, Some(home)) => PathBuf::from(home).join(".gnupg"),
+            (None, None) => return Vec::new(),
+        };
+        ["pubring.gpg", "pubring.kbx"].map(|name| directory.join(name)).into()
+    }
+
     /// The flags that `HELM_SIGSTORE_<FLAG>` sets for the subcommand that `matches` is of.
     ///
     /// A flag on the command line wins, also over those that it excludes: an identity that is given there

@@ -9,7 +9,8 @@ use crate::chart::{Argument, ChartReference, Digest};
 use crate::consumer::{self, Consumer, Export, Trusted};
 use crate::error::{Class, Error, Reason, Result};
 use crate::run::{
-    Format, Formats, Outcome, Scope, SignatureReport, VerifyObject, VerifyRun, VerifySource,
+    Format, Formats, Outcome, ProvCheck, Scope, SignatureReport, VerifyObject, VerifyRun,
+    VerifySource,
 };
 use crate::verify::{
     COSIGN_SIGN_PREDICATE, Identity, LogCheck, Match, Matcher, Policy, TrustedKey,
@@ -69,6 +70,7 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         trust: trust::trust(&arguments.trust, false, context)?,
         policy: policy.clone(),
         matching: Match::Manifest,
+        prov: ProvCheck::ignored(),
         scope: Scope { limits: verify::LIMITS, accept: Formats::ALL, all: false },
         predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
         required: Vec::new(),

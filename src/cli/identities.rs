@@ -31,7 +31,7 @@ const PAIRED: [&str; 6] = [
     "issuer",
 ];
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(
     next_help_heading = "Identity to trust",
     group = ArgGroup::new(SIGNERS).multiple(true),

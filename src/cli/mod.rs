@@ -12,6 +12,8 @@ mod key;
 mod lists;
 mod parse;
 mod print;
+mod push;
+mod pushed;
 mod services;
 mod setup;
 mod sign;
@@ -270,6 +272,7 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
                 export::run(*arguments, context)
             }
         },
+        Command::Push(arguments) => push::run(*arguments, context),
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             sign::run(*arguments, context)

@@ -41,9 +41,15 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM policy export kyverno oci://ghcr.io/acme/charts/web:1.4.2 --github 'acme/charts@refs/tags/*'",
     ),
     (
+        "push",
+        "PROGRAM push web-1.4.2.tgz oci://ghcr.io/acme/charts --sign
+  $ PROGRAM push dist/*.tgz oci://ghcr.io/acme/charts --sign --github-output",
+    ),
+    (
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
+  $ helm push web-1.4.2.tgz oci://ghcr.io/acme/charts 2>&1 | PROGRAM sign -
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.key
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --device --oidc-issuer https://issuer.acme.example
   $ PROGRAM sign web-1.4.2.tgz --force
@@ -71,6 +77,7 @@ const EXAMPLES: &[(&str, &str)] = &[
       --certificate-identity-regexp 'https://github\\.com/acme/charts/.*' \\
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub
+  $ PROGRAM verify web-1.4.2.tgz --github 'acme/charts@refs/tags/*' --prov require --keyring acme.gpg
   $ PROGRAM verify oci://ghcr.io/others/charts/web:1.4.2 --key cosign.pub \\
       --signature-repository oci://ghcr.io/acme/signatures",
     ),
@@ -95,9 +102,11 @@ const REPEATED: &[&str] = &[
     "insecure_skip_tls_verify",
     "instance",
     "key_file",
+    "keyring",
     "matching",
     "offline",
     "plain_http",
+    "prov",
     "repository",
     "signature_repository",
     "sigstore_ca_file",

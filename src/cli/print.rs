@@ -88,6 +88,8 @@ impl<'a> Printer<'a> {
         for outcome in &report.results {
             match &outcome.error {
                 Some(error) => {
+                    // What is there is told, also where it could not be signed.
+                    self.text(&words::pushed(outcome, self.color_stdout));
                     self.error(error, outcome.aftermath);
                     if !outcome.weakened.is_empty() {
                         self.warning(&format!("weakened by {}", outcome.weakened.join(", ")));

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::args::{SignArgs, SignatureFormat};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
+use super::pushed::{self, Scraped};
 use super::{Context, Ended, lists, setup, signer};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Making, Outcome, Report, Scope, SignObject, SignRun, SkipIfSigned, Trust, Trusted,
-    VerifyRun,
+    Formats, Making, Outcome, ProvCheck, Report, Scope, SignObject, SignRun, SkipIfSigned, Trust,
+    Trusted, VerifyRun,
 };
 use crate::sign::Signer;
 use crate::verify::{COSIGN_SIGN_PREDICATE, Match, Policy, TITLE_ANNOTATION, VERSION_ANNOTATION};
@@ -31,15 +32,45 @@ const IDENTITY_FLAGS: [&str; 7] = [
 ];
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let named = lists::expand(&arguments.charts, None)?;
-    context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
+    let from_push = arguments.charts.iter().any(|chart| chart == "-");
+    if from_push {
+        context.subject.inputs = Vec::new();
+        check_stdin(&arguments)?;
+    }
     let signatures = setup::signature_repository(&arguments.registry, context)?;
-    let objects = objects(&arguments, &named, signatures.as_ref())?;
-    signer::check(&arguments.signing, arguments.registry.password_stdin)?;
+    let objects = match from_push {
+        true => pushed_objects(&arguments, signatures.as_ref(), context)?,
+        false => {
+            let named = lists::expand(&arguments.charts, None)?;
+            context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
+            objects(&arguments, &named, signatures.as_ref())?
+        }
+    };
+    check(&arguments)?;
     if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
-    let suffices = suffices(&arguments, context)?;
+    let run = prepare(&arguments, signatures, context)?;
+    let blank = |typed: &str, object: Option<&SignObject>| {
+        run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
+    };
+    let work = async |object: &SignObject| run.sign(object).await;
+    let outcomes = each(context, arguments.common.timeout, &objects, blank, work);
+    Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+}
+
+/// What cannot be meant, of arguments that each may be.
+pub(super) fn check(arguments: &SignArgs) -> Result<()> {
+    signer::check(&arguments.signing, arguments.registry.password_stdin)
+}
+
+/// Gets ready to sign: key or token, services, trust. Nothing is public after it.
+pub(super) fn prepare(
+    arguments: &SignArgs,
+    signatures: Option<RepositoryPrefix>,
+    context: &mut Context<'_, '_>,
+) -> Result<SignRun> {
+    let suffices = suffices(arguments, context)?;
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let timeout = arguments.common.timeout;
     let (signer, verifier, trust) = signer::signer(
@@ -64,6 +95,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             trust: Trust::known(Trusted { verifier: Arc::clone(&verifier), report: trust.clone() }),
             policy,
             matching: Match::Manifest,
+            prov: ProvCheck::ignored(),
             scope: Scope { limits: super::verify::LIMITS, accept: Formats::ALL, all: false },
             predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
             required: Vec::new(),
@@ -71,7 +103,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         },
     });
     let making = making(arguments.signature_format, &signer, context)?;
-    let run = SignRun {
+    Ok(SignRun {
         world: context.world.clone(),
         registry,
         signature_repository: signatures,
@@ -79,16 +111,66 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
         verifier,
         trust,
         making,
-        annotations: annotations(&arguments)?,
+        annotations: annotations(arguments)?,
         attestation: None,
         skip,
+    })
+}
+
+/// The charts that `helm push` says it has pushed.
+fn pushed_objects(
+    arguments: &SignArgs,
+    signatures: Option<&RepositoryPrefix>,
+    context: &mut Context<'_, '_>,
+) -> Result<Vec<Object<SignObject>>> {
+    let bytes = setup::read_stdin(context, "standard input")?;
+    let Scraped { pushed, rest } = pushed::scrape(&String::from_utf8_lossy(&bytes));
+    for line in rest {
+        context.printer.note(&line);
+    }
+    let pushed = pushed?;
+    context.subject.inputs = pushed.iter().map(|one| one.typed.clone()).collect();
+    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), pushed.len())?;
+    let objects = pushed.into_iter().map(|one| {
+        let host = Some(one.reference.host.as_str());
+        let object = SignObject {
+            weakened: setup::weakened_at(&arguments.registry, host, signatures),
+            version: None,
+            chart: Some(one.chart),
+            argument: Argument::Reference(one.reference),
+            repository: None,
+            bundle_out: bundle_out.clone(),
+            force: false,
+        };
+        (one.typed, Ok(object))
+    });
+    Ok(objects.collect())
+}
+
+/// With `-` everything that says which charts are meant comes from standard input.
+fn check_stdin(arguments: &SignArgs) -> Result<()> {
+    let stdin = |other: &str| {
+        Err(Error::usage("standard input can be read only once")
+            .cause(format!("{other} and - both want it")))
     };
-    let blank = |typed: &str, object: Option<&SignObject>| {
-        run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
-    };
-    let work = async |object: &SignObject| run.sign(object).await;
-    let outcomes = each(context, timeout, &objects, blank, work);
-    Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+    if arguments.registry.password_stdin {
+        return stdin("--password-stdin");
+    }
+    if arguments.signing.identity_token.as_deref() == Some("-") {
+        return stdin("--identity-token -");
+    }
+    let others = [
+        (arguments.charts.len() > 1, "other charts"),
+        (arguments.repository.is_some(), "--repository"),
+        (arguments.chart.version.version.is_some() || arguments.chart.version.devel, "--version"),
+        (arguments.chart.chart.is_some(), "--chart"),
+    ];
+    match others.iter().find(|(given, _)| *given) {
+        Some((_, other)) => {
+            Err(Error::usage("cannot be used together").on(format!("- and {other}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The formats to make. Without a word of the user's both, where that is possible: the older one is all that some

@@ -1,17 +1,17 @@
 //! `verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::{FormatArg, MatchArg, VerifyArgs};
+use super::args::{FormatArg, MatchArg, ProvArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::{Context, Ended, key, lists, setup, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Limits, Outcome, Report, Scope, Trust, TrustReport, Trusted, VerifyObject, VerifyRun,
-    VerifySource,
+    Formats, Limits, Outcome, ProvCheck, ProvKeys, ProvMode, Report, Scope, Trust, TrustReport,
+    Trusted, VerifyObject, VerifyRun, VerifySource, read_keyring,
 };
 use crate::verify::{
     COSIGN_SIGN_PREDICATE, LogCheck, Match, Policy, TrustedKey, Verifier, predicate_type,
@@ -68,6 +68,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         }
         _ => trust::trust(&arguments.trust, arguments.offline, context)?,
     };
+    let prov = provenance(&arguments, context)?;
     let run = VerifyRun {
         world: context.world.clone(),
         registry,
@@ -78,6 +79,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             MatchArg::Manifest => Match::Manifest,
             MatchArg::ChartLayer => Match::ChartLayer,
         },
+        prov,
         scope: Scope {
             limits: Limits {
                 candidates: max_candidates,
@@ -106,12 +108,30 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
-/// `--accept`; the environment may set it to nothing, which is everything.
+/// `--accept`.
 fn formats(named: &[FormatArg]) -> Formats {
     Formats {
         bundle: named.contains(&FormatArg::Bundle),
         legacy: named.contains(&FormatArg::Legacy),
     }
+}
+
+/// The keyring that was named, by the flag or as the Go plugin was told, else where Helm and GnuPG keep theirs.
+fn provenance(arguments: &VerifyArgs, context: &Context<'_, '_>) -> Result<ProvCheck> {
+    let mode = match arguments.prov {
+        ProvArg::Ignore => ProvMode::Ignore,
+        ProvArg::IfPresent => ProvMode::IfPresent,
+        ProvArg::Require => ProvMode::Require,
+    };
+    let named = arguments.keyring.as_deref().or_else(|| context.environment.value("KEYRING"));
+    let keys = match named {
+        Some(path) if mode != ProvMode::Ignore => {
+            ProvKeys::Named(Box::new(read_keyring(Path::new(path))?))
+        }
+        Some(_) => ProvKeys::Default(Vec::new()),
+        None => ProvKeys::Default(context.environment.keyrings()),
+    };
+    Ok(ProvCheck { mode, keys })
 }
 
 fn objects(

@@ -42,6 +42,13 @@ impl Paint {
 /// A success, as lines of `Label: value`.
 pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     let mut text = String::new();
+    text.push_str(&pushed(outcome, color));
+    if outcome.verdict == Verdict::Pushed {
+        if !outcome.weakened.is_empty() {
+            let _ = writeln!(text, "Weakened by: {}", escape(&outcome.weakened.join(", ")));
+        }
+        return text;
+    }
     let mut line = |label: &str, value: &str| {
         let _ = writeln!(text, "{label}: {}", escape(value));
     };
@@ -56,7 +63,7 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     };
     line(&Paint::Green.over(headline, color), object);
     let digest = outcome.manifest_digest.as_ref().or(outcome.chart_digest.as_ref());
-    if let (Verdict::Signed, Some(digest)) = (outcome.verdict, digest) {
+    if let (Verdict::Signed, Some(digest), None) = (outcome.verdict, digest, outcome.pushed) {
         line("Digest", digest);
     }
     let mut named = false;
@@ -147,6 +154,17 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
         if let Some(pinned) = &outcome.digest_ref {
             let _ = writeln!(text, "Pinned: {}", escape(pinned));
         }
+        if let Some(provenance) = &outcome.provenance {
+            let words = match &provenance.message {
+                None => "PGP signature verified".to_owned(),
+                Some(message) => format!("not verified ({message})"),
+            };
+            let _ = writeln!(text, "Provenance: {}", escape(&words));
+            // Helm's own words.
+            for (label, value) in provenance.lines() {
+                let _ = writeln!(text, "{label}: {}", escape(&value));
+            }
+        }
     } else {
         for attached in outcome.attached.iter().flatten() {
             line("Attached", &format!("{} ({})", attached.digest, attached.place.words()));
@@ -159,6 +177,18 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
         let _ = writeln!(text, "Weakened by: {}", escape(&outcome.weakened.join(", ")));
     }
     text
+}
+
+/// The two lines of `helm push`, in its words; nothing where nothing was pushed.
+pub(super) fn pushed(outcome: &Outcome, color: bool) -> String {
+    let (Some(pushed), Some(digest)) = (outcome.pushed, &outcome.manifest_digest) else {
+        return String::new();
+    };
+    let headline = if pushed { "Pushed" } else { "Already pushed" };
+    let reference = outcome.reference.as_deref().unwrap_or_default();
+    let reference = reference.strip_prefix("oci://").unwrap_or(reference);
+    let headline = Paint::Green.over(headline, color);
+    format!("{headline}: {}\nDigest: {}\n", escape(reference), escape(digest))
 }
 
 /// A failure: the headline, its lines with their labels aligned, and at most one hint. `aftermath` is what

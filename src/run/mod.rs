@@ -4,6 +4,8 @@
 
 mod findings;
 mod formats;
+mod provenance;
+mod push;
 mod report;
 mod resolve;
 mod sign;
@@ -18,6 +20,8 @@ use crate::error::{Error, Reason, Result};
 
 pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
+pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
+pub use push::{PushObject, PushRun};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::provenance::ProvenanceReport;
 use crate::chart::Digest;
 use crate::error::{Class, Error};
 use crate::verify::{
@@ -21,6 +22,8 @@ pub const SCHEMA: &str = "helm-sigstore.report/v1";
 pub enum Verdict {
     /// No such chart.
     NotFound,
+    /// Pushed, or there already; and not signed, as nobody asked for that.
+    Pushed,
     /// A no.
     Refused,
     /// Signed just now.
@@ -39,7 +42,7 @@ impl Verdict {
     /// The exit code of this verdict (INTERFACE: exit codes).
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Signed | Self::Verified => 0,
+            Self::Pushed | Self::Signed | Self::Verified => 0,
             Self::Usage => Class::Usage.exit_code(),
             Self::Unsigned => Class::Unsigned.exit_code(),
             Self::Undecided => Class::Undecided.exit_code(),
@@ -56,7 +59,7 @@ impl Verdict {
             Self::NotFound => 3,
             Self::Undecided => 2,
             Self::Usage => 1,
-            Self::Signed | Self::Verified => 0,
+            Self::Pushed | Self::Signed | Self::Verified => 0,
         }
     }
 }
@@ -152,8 +155,10 @@ pub struct Outcome {
     pub weakened: Vec<String>,
     /// Where signatures were looked for, and what each place answered.
     pub looked_in: Vec<LookedIn>,
-    /// What was found of the provenance file; nothing is read of it yet.
+    /// What the signature says of the provenance layer.
     pub prov: Option<String>,
+    /// What was found of its PGP signature, where that was looked at.
+    pub provenance: Option<ProvenanceReport>,
     /// What `sign` attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attached: Option<Vec<Attached>>,
@@ -162,6 +167,9 @@ pub struct Outcome {
     /// Whether `sign` found the chart signed and left it alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub already_signed: Option<bool>,
+    /// Whether `push` stored the chart; not where the tag held it already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<bool>,
     /// Whether the signatures that were accepted cover everything that the chart is called by.
     #[serde(skip)]
     pub whole: bool,
@@ -202,9 +210,11 @@ impl Outcome {
             weakened: Vec::new(),
             looked_in: Vec::new(),
             prov: None,
+            provenance: None,
             attached: None,
             bundle_file: None,
             already_signed: None,
+            pushed: None,
             whole: false,
             all: false,
             notes: Vec::new(),

@@ -16,7 +16,9 @@ use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
 use crate::sign::Signer;
 use crate::store::{bundle_path, write_bundle};
-use crate::verify::{Statement, TITLE_ANNOTATION, VERSION_ANNOTATION, Verifier};
+use crate::verify::{
+    Statement, TITLE_ANNOTATION, UnverifiedProvenance, VERSION_ANNOTATION, Verifier,
+};
 
 /// One object to sign.
 #[derive(Clone, Debug)]
@@ -134,7 +136,7 @@ impl SignRun {
         });
         check_chart(&resolved, &archive)
             .and(check_config(&resolved, &archive).await)
-            .and(check_prov(&resolved).await)
+            .and(check_prov(&resolved, &archive).await)
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
 
         if let Some(skip) = &self.skip
@@ -268,17 +270,10 @@ async fn check_config(resolved: &Resolved, archive: &Archive) -> Result<()> {
 
 /// Whether the provenance layer is one of this chart. Its digest becomes a subject, and there are verifiers
 /// that accept any subject: a foreign manifest in its place would be signed too.
-async fn check_prov(resolved: &Resolved) -> Result<()> {
-    let Some(text) = resolved.prov().await? else { return Ok(()) };
-    let signed_text = text.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----");
-    let digest = resolved.manifest.chart.digest.to_string();
-    if signed_text && text.windows(digest.len()).any(|part| part == digest.as_bytes()) {
-        return Ok(());
-    }
-    Err(Error::refused(Reason::WrongChart, "provenance does not match").cause(match signed_text {
-        true => format!("the provenance layer does not name the chart layer {digest}"),
-        false => "the provenance layer is no OpenPGP signed message".to_owned(),
-    }))
+async fn check_prov(resolved: &Resolved, archive: &Archive) -> Result<()> {
+    let Some(prov) = resolved.prov().await? else { return Ok(()) };
+    let provenance = UnverifiedProvenance::read(&prov)?;
+    provenance.names(&archive.metadata.file_name(), &resolved.manifest.chart.digest)
 }
 
 fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -> Result<()> {

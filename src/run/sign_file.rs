@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::off_thread;
+use super::push::read_prov;
 use super::report::{Chart, Format, Outcome, Place, SignatureReport, SubjectReport};
 use super::sign::{SignObject, SignRun};
 use super::skip::leave_alone;
@@ -10,13 +11,13 @@ use super::verify::read_chart;
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 use crate::store::{BundlePlace, bundle_path, sidecar};
-use crate::verify::{Statement, SubjectKind};
+use crate::verify::{Statement, SubjectKind, UnverifiedProvenance};
 
 /// What an undecided end means from when the chart is being signed.
 const SIGNING: &str = "no bundle was written";
 
 impl SignRun {
-    /// Signs the chart in the file at `path`. The statement names nothing but the chart: no manifest is known.
+    /// Signs the chart in the file at `path`. The statement names the chart, and `FILE.prov` where it lies beside it: no manifest is known.
     pub(super) async fn sign_file(
         &self,
         object: &SignObject,
@@ -37,6 +38,13 @@ impl SignRun {
         let (name, version, digest) = (archive.name(), archive.version(), archive.digest);
         outcome.chart = Some(Chart { name: name.to_owned(), version: version.to_owned() });
         outcome.chart_digest = Some(digest.to_string());
+        let beside_it = path.to_owned();
+        let prov = off_thread(move || read_prov(&beside_it)).await?;
+        if let Some(prov) = &prov {
+            UnverifiedProvenance::read(prov)?.names(&archive.metadata.file_name(), &digest)?;
+        }
+        let prov = prov.as_deref().map(Digest::of);
+        outcome.prov_digest = prov.map(|prov| prov.to_string());
 
         let beside = sidecar(path);
         let bundle =
@@ -65,7 +73,7 @@ impl SignRun {
 
         self.world.enter("signing");
         self.world.leaves(SIGNING);
-        let mut statement = Statement::of_chart(name, version, None, &digest, None);
+        let mut statement = Statement::of_chart(name, version, None, &digest, prov.as_ref());
         statement.annotate(&self.annotations);
         let signed = self.make(&statement, digest).await?;
         // Somebody else's, who was faster.

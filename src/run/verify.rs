@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::findings::{Accepted, Findings, Question, Scope};
+use super::provenance::{ProvCheck, ProvSubject, only_provenance};
+use super::push::read_prov;
 use super::report::{Chart, Outcome, Place, PolicyReport, Status, TrustedAs, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::trust::{Trust, Trusted};
@@ -17,7 +19,7 @@ use crate::store::{
 use crate::verify::{Covered, Match, NamedVersion, Policy, Target, VersionCheck};
 
 /// The largest packed chart that is read.
-const MAX_CHART_BYTES: u64 = 100 << 20;
+pub(super) const MAX_CHART_BYTES: u64 = 100 << 20;
 
 /// Where the signatures of one object are.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ pub struct VerifyRun {
     pub policy: Policy,
     /// What has to be signed.
     pub matching: Match,
+    /// How Helm's provenance file is looked at.
+    pub prov: ProvCheck,
     /// What is looked at, and until when.
     pub scope: Scope,
     /// The kind of statement that counts (`--predicate-type`).
@@ -132,8 +136,12 @@ impl VerifyRun {
             (None, None) => resolved.words(),
             _ => reference.typed.clone(),
         };
-        let accepted = self
-            .conclude(findings, outcome, &resolved.pinned())
+        let concluded = self.conclude(findings, outcome, &resolved.pinned());
+        let looked_at = match asks_for_provenance(&concluded) {
+            false => Ok(false),
+            true => self.provenance_of(&resolved, &concluded, outcome).await,
+        };
+        let accepted = with_provenance(concluded, looked_at, outcome)
             .map_err(|error| error.on(&object_words).at_digest(resolved.manifest.digest))?;
         self.require(&trusted, &resolved, &question, outcome)
             .await
@@ -198,8 +206,16 @@ impl VerifyRun {
             }
         }
         let retry = path.display().to_string();
-        let accepted =
-            self.conclude(findings, outcome, &retry).map_err(|error| error.at_digest(digest))?;
+        let concluded = self.conclude(findings, outcome, &retry);
+        let looked_at = match asks_for_provenance(&concluded) {
+            false => Ok(false),
+            true => {
+                let file_name = archive.metadata.file_name();
+                self.provenance_beside(path, digest, file_name, outcome).await
+            }
+        };
+        let accepted = with_provenance(concluded, looked_at, outcome)
+            .map_err(|error| error.at_digest(digest))?;
         if let Some(resolved) = &beside {
             self.require(&trusted, resolved, &question, outcome)
                 .await
@@ -322,6 +338,65 @@ impl VerifyRun {
         })
     }
 
+    /// Looks at the provenance layer of a chart. Answers whether its PGP signature holds.
+    async fn provenance_of(
+        &self,
+        resolved: &Resolved,
+        concluded: &Result<Vec<Accepted>>,
+        outcome: &mut Outcome,
+    ) -> Result<bool> {
+        let covered = concluded.as_ref().is_ok_and(|accepted| {
+            !accepted.is_empty() && accepted.iter().all(|one| one.verified.covered().prov)
+        });
+        if !self.prov.reads(resolved.manifest.prov.is_some(), covered)? {
+            return Ok(false);
+        }
+        self.world.enter("reading the provenance");
+        let signed =
+            concluded.as_ref().ok().and_then(|accepted| accepted.first()?.verified.named());
+        // What is asked for, in the words of the chart itself.
+        let named = match signed {
+            Some(named) => Ok(named.clone()),
+            None => resolved.config().await,
+        };
+        let read = async {
+            let named = named?;
+            if named.name != resolved.name || !resolved.version.admits(&named.version) {
+                return Err(Error::refused(Reason::WrongChart, "wrong chart").expected_found(
+                    format!("{} {}", resolved.name, resolved.version),
+                    format!("{} {}  (config)", named.name, named.version),
+                ));
+            }
+            let prov = resolved.prov().await?.map(|bytes| bytes.to_vec()).unwrap_or_default();
+            Ok((format!("{}-{}.tgz", named.name, named.version), prov))
+        };
+        let (file_name, prov) = match read.await {
+            Ok((file_name, prov)) => (file_name, Ok(prov)),
+            Err(error) => (String::new(), Err(error)),
+        };
+        let digest = &resolved.manifest.chart.digest;
+        let subject = ProvSubject { digest, file_name, now: self.world.now() };
+        self.prov.judge(prov, subject, outcome).await
+    }
+
+    /// The same of `FILE.prov`.
+    async fn provenance_beside(
+        &self,
+        path: &Path,
+        digest: Digest,
+        file_name: String,
+        outcome: &mut Outcome,
+    ) -> Result<bool> {
+        let chart = path.to_owned();
+        let prov = off_thread(move || read_prov(&chart)).await;
+        let present = !matches!(prov, Ok(None));
+        if !self.prov.reads(present, false)? {
+            return Ok(false);
+        }
+        let subject = ProvSubject { digest: &digest, file_name, now: self.world.now() };
+        self.prov.judge(prov.map(Option::unwrap_or_default), subject, outcome).await
+    }
+
     /// Writes the bundle that was accepted; of several the first.
     fn keep(
         &self,
@@ -330,6 +405,9 @@ impl VerifyRun {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let Some(target) = &object.bundle_out else { return Ok(()) };
+        if accepted.is_empty() {
+            return Ok(());
+        }
         let Some(bundle) = accepted.iter().find_map(|one| one.bundle.as_ref()) else {
             self.world
                 .warn("what was accepted is a legacy signature, and no bundle: none is written");
@@ -344,6 +422,27 @@ impl VerifyRun {
         let path = write_bundle(target, &file_name, bundle)?;
         outcome.bundle_file = Some(path.display().to_string());
         Ok(())
+    }
+}
+
+/// Whether provenance could still say anything: not beside a no, or what is open.
+fn asks_for_provenance(concluded: &Result<Vec<Accepted>>) -> bool {
+    concluded.as_ref().map_or_else(|error| error.class == Class::Unsigned, |_| true)
+}
+
+/// The verdict of Sigstore, and what provenance adds to it: a no, where it decides; never a yes.
+fn with_provenance(
+    concluded: Result<Vec<Accepted>>,
+    looked_at: Result<bool>,
+    outcome: &Outcome,
+) -> Result<Vec<Accepted>> {
+    match (concluded, looked_at) {
+        (Ok(accepted), Ok(_)) => Ok(accepted),
+        (_, Err(error)) => Err(error),
+        (Err(unsigned), Ok(true)) if unsigned.class == Class::Unsigned => {
+            Err(only_provenance(unsigned, outcome))
+        }
+        (Err(error), Ok(_)) => Err(error),
     }
 }
 
@@ -412,11 +511,16 @@ pub(super) fn read_chart(path: &Path) -> Result<Archive> {
         .take(MAX_CHART_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(cannot)?;
+    check_named(path, &bytes)
+}
+
+/// Reads a packaged chart whose bytes, at most one more than may be, came from the file at `path`.
+pub(super) fn check_named(path: &Path, bytes: &[u8]) -> Result<Archive> {
     if bytes.len() as u64 > MAX_CHART_BYTES {
         return Err(Error::refused(Reason::NotAChart, "not a chart")
             .cause(format!("it is larger than {MAX_CHART_BYTES} bytes")));
     }
-    let archive = Archive::read(&bytes)?;
+    let archive = Archive::read(bytes)?;
     if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
         archive.check_file_name(name)?;
     }

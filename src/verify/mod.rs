@@ -16,6 +16,7 @@ mod legacy;
 mod matcher;
 mod policy;
 mod predicate;
+mod provenance;
 mod public_key;
 mod refusal;
 mod signer;
@@ -35,6 +36,10 @@ pub use legacy::{
 pub use matcher::Matcher;
 pub use policy::Policy;
 pub use predicate::{MAX_PREDICATE_BYTES, predicate_type};
+pub use provenance::{
+    Keyring, MAX_KEYRING_BYTES, MAX_PROVENANCE_BYTES, UnverifiedProvenance, VerifiedProvenance,
+    verify_provenance,
+};
 pub use public_key::{LogCheck, PublicKey, TrustedKey};
 pub use signer::Signer;
 pub use statement::{

@@ -95,6 +95,7 @@ fn every_help() {
     snapshot(&world, "help_completion", &["completion", "--help"]);
     snapshot(&world, "help_key", &["key", "--help"]);
     snapshot(&world, "help_key_generate", &["key", "generate", "--help"]);
+    snapshot(&world, "help_push", &["push", "--help"]);
     snapshot(&world, "help_sign", &["sign", "--help"]);
     snapshot(&world, "help_tree", &["tree", "--help"]);
     snapshot(&world, "help_policy", &["policy", "--help"]);

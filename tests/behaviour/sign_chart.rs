@@ -237,7 +237,7 @@ fn a_layer_of_the_old_media_type_is_signed_with_a_warning() {
 fn a_provenance_layer_is_signed_too_wherever_it_stands() {
     // Helm sorts layers by digest, so which comes first depends on the bytes.
     let mut first = 0;
-    for comment in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+    for comment in "abcdefghijklmnop".split("").filter(|one| !one.is_empty()) {
         let world = World::new();
         let pushed = world.push(&web().provenance(provenance(&web(), comment)));
         first += usize::from(pushed.provenance_digest.as_ref() < Some(&pushed.layer_digest));
@@ -248,5 +248,5 @@ fn a_provenance_layer_is_signed_too_wherever_it_stands() {
         let subjects = signature(&world, &pushed).statement["subject"].clone();
         assert_eq!(subjects.as_array().unwrap().len(), 3, "{subjects:#}");
     }
-    assert!((1..8).contains(&first), "the comments did not put it on both sides: {first}");
+    assert!((1..16).contains(&first), "the comments did not put it on both sides: {first}");
 }
