@@ -52,6 +52,7 @@ mod reference_tags;
 mod registry_auth;
 mod registry_credentials;
 mod registry_manners;
+mod registry_network;
 mod registry_referrers;
 mod registry_tls;
 mod registry_trouble;

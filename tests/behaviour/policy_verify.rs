@@ -142,7 +142,7 @@ fn any_of_all_of_and_a_number_are_counted_over_identities_and_keys() {
         .prints("Signed by: alice@acme.example\n")
         .prints("Signed by: key sha256:");
     let any = all.replace("all-of", "any-of");
-    let file = named(&world, &[any.clone()]);
+    let file = named(&world, std::slice::from_ref(&any));
     world.run(&["verify", &reference, "--policy", &file]).exits(0);
     let file = named(&world, &[any + "    min-signatures: 2\n"]);
     world.run(&["verify", &reference, "--policy", &file]).exits(0);

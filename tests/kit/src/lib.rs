@@ -8,3 +8,4 @@ pub mod proxy;
 pub mod registry;
 pub mod sigstore;
 pub mod tuf;
+pub mod tunnel;

@@ -17,7 +17,7 @@ mod tests;
 mod tls;
 mod uploads;
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +37,8 @@ pub use tls::{Certificate, Tls};
 pub struct Options {
     /// Port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// Listens on `[::1]` instead of 127.0.0.1.
+    pub ipv6: bool,
     /// Answer of the referrers endpoint.
     pub referrers: Referrers,
     /// Who may do what.
@@ -126,6 +128,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             port: 0,
+            ipv6: false,
             referrers: Referrers::Api,
             auth: Auth::None,
             tls: None,
@@ -178,8 +181,12 @@ impl Registry {
     /// # Panics
     /// If the port is taken or a certificate cannot be made: no test can go on then.
     pub fn start(options: Options) -> Registry {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
-            .expect("the registry's port on 127.0.0.1 is free");
+        let address = match options.ipv6 {
+            true => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            false => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let listener = TcpListener::bind((address, options.port))
+            .expect("the registry's port on the loopback address is free");
         listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let address = listener.local_addr().expect("a bound listener has an address");
         let (acceptor, material) = options

@@ -19,6 +19,8 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto};
 pub struct Tls {
     /// The certificate that the registry shows.
     pub certificate: Certificate,
+    /// More names that the certificate is for.
+    pub names: Vec<String>,
     /// Whether a client must show the certificate of `Registry::client_pem`.
     pub require_client_certificate: bool,
     /// Offers HTTP/1.1 only; otherwise HTTP/2 too.
@@ -68,6 +70,9 @@ pub(super) fn acceptor(tls: &Tls) -> Result<(TlsAcceptor, Material), Box<dyn std
             SanType::DnsName("localhost".try_into()?),
         ],
     };
+    for name in &tls.names {
+        server.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
+    }
     // Platform verifiers refuse windows of years; rcgen's default is centuries.
     let now = SystemTime::now();
     let end = if tls.certificate == Certificate::Expired { now - DAY } else { now + 30 * DAY };
