@@ -190,6 +190,8 @@ function Get-Built {
     }
     Say "building helm-sigstore $($script:Version) with cargo; the first time this takes some minutes"
     $built = ''
+    # Randomness from two sources, without the processor's jitter, as in install-binary.sh.
+    $env:AWS_LC_SYS_NO_JITTER_ENTROPY = '1'
     # A toolchain file or a .cargo\config.toml counts for whoever stands in the directory.
     Push-Location -LiteralPath $script:PluginDir
     try {

@@ -150,6 +150,9 @@ build() {
         fail "there is no release to download yet, and cargo (https://rustup.rs) is not here to build helm-sigstore;" \
             "or build it elsewhere and set HELM_SIGSTORE_BINARY=/path/to/helm-sigstore"
     say "building helm-sigstore $version with cargo; the first time this takes some minutes"
+    # Randomness comes from the operating system and the processor's generator. Its jitter, as a third source, would cost
+    # every process 25 ms before its first key or TLS connection.
+    export AWS_LC_SYS_NO_JITTER_ENTROPY=1
     # A toolchain file or a .cargo/config.toml counts for whoever stands in the directory.
     artifacts=$(cd -- "$dir" && cargo build --release --locked -p helm-sigstore --bin helm-sigstore \
         --message-format json-render-diagnostics) ||

@@ -44,6 +44,8 @@ pub enum Reason {
     BadToken,
     /// A verified time lies after our clock.
     ClockBehind,
+    /// A policy file denies the signer or the chart.
+    Denied,
     /// A bound on candidates, bytes or time was reached.
     LimitReached,
     /// An answer or a file that cannot be parsed.
@@ -52,6 +54,8 @@ pub enum Reason {
     NoIdentity,
     /// There is no provenance file, and there has to be one.
     NoProvenance,
+    /// No rule of the policy file covers the chart.
+    NoRule,
     /// What was found is no Helm chart.
     NotAChart,
     /// The statement does not cover this chart.
@@ -86,6 +90,8 @@ pub enum Reason {
     WrongPredicate,
     /// A valid signature by somebody who is not trusted here.
     WrongSigner,
+    /// A valid signature of a time that a policy file excludes.
+    WrongTime,
     /// A signature of another version of the chart.
     WrongVersion,
 }
@@ -97,10 +103,12 @@ impl Reason {
             Self::BadSignature => "bad-signature",
             Self::BadToken => "bad-token",
             Self::ClockBehind => "clock-behind",
+            Self::Denied => "denied",
             Self::LimitReached => "limit-reached",
             Self::Malformed => "malformed",
             Self::NoIdentity => "no-identity",
             Self::NoProvenance => "no-provenance",
+            Self::NoRule => "no-rule",
             Self::NotAChart => "not-a-chart",
             Self::NotCovered => "not-covered",
             Self::NotFound => "not-found",
@@ -118,6 +126,7 @@ impl Reason {
             Self::WrongChart => "wrong-chart",
             Self::WrongPredicate => "wrong-predicate",
             Self::WrongSigner => "wrong-signer",
+            Self::WrongTime => "wrong-time",
             Self::WrongVersion => "wrong-version",
         }
     }

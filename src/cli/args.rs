@@ -5,6 +5,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::export::ConsumerArg;
 use super::identities::IdentityArgs;
+use super::policy::PolicyArgs;
 use super::services::ServiceArgs;
 use super::sign_in::OidcArgs;
 
@@ -80,6 +81,8 @@ impl PolicyCommand {
     fn registry(&self) -> Option<&RegistryArgs> {
         match &self.action {
             PolicyAction::Export(arguments) => Some(&arguments.registry),
+            PolicyAction::Init(arguments) => Some(&arguments.registry),
+            PolicyAction::Test(_) => None,
         }
     }
 }
@@ -88,6 +91,10 @@ impl PolicyCommand {
 pub(super) enum PolicyAction {
     /// Print the configuration with which Flux, Kyverno, policy-controller or GitHub Actions verify a chart
     Export(Box<ExportArgs>),
+    /// Write a policy that trusts whoever has signed a chart: trust on first use
+    Init(Box<PolicyInitArgs>),
+    /// Explain which rule of the policy decides about a reference, and what it asks for; asks nobody
+    Test(Box<PolicyTestArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -230,6 +237,8 @@ pub(super) struct SignArgs {
     #[command(flatten)]
     pub identity: IdentityArgs,
     #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
     pub chart: ChartArgs,
     #[command(flatten)]
     pub trust: TrustArgs,
@@ -272,6 +281,10 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "oci://…", conflicts_with = "bundle", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
 
+    /// Reference that a FILE is taken for: its rule of the policy decides, and name and version have to match
+    #[arg(long = "as", value_name = "REF", conflicts_with = "repository", value_parser = NonEmptyStringValueParser::new())]
+    pub taken_as: Option<String>,
+
     /// What has to be signed: the manifest, or only the chart layer (after a push of the same chart)
     #[arg(long = "match", value_enum, value_name = "WHAT", default_value_t = MatchArg::Manifest)]
     pub matching: MatchArg,
@@ -304,6 +317,8 @@ pub(super) struct VerifyArgs {
 
     #[command(flatten)]
     pub identity: IdentityArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     #[command(flatten)]
     pub chart: ChartArgs,
     #[command(flatten)]
@@ -389,7 +404,7 @@ pub(super) struct BundleOutArgs {
     pub bundle_out: Option<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Trust")]
 pub(super) struct TrustArgs {
     /// Whom to trust, in place of an instance: a trusted root or trust config (of several roots each counts by
@@ -416,6 +431,50 @@ impl TrustArgs {
     pub(super) fn is_named(&self) -> bool {
         self.trusted_root.is_some() || self.instance.is_some()
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyInitArgs {
+    /// Chart whose signers are trusted from then on
+    #[arg(long, value_name = "REF", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub from: String,
+
+    /// File to write; default: standard output
+    #[arg(value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub file: Option<String>,
+
+    /// Replace a FILE that exists
+    #[arg(long)]
+    pub force: bool,
+
+    /// Public key that has signed the chart, in place of identities: it becomes part of the policy
+    #[arg(long, value_name = "FILE|env://NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// Let the policy accept signatures by --key without a log entry
+    #[arg(long)]
+    pub insecure_ignore_tlog: bool,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PolicyTestArgs {
+    /// Chart that a rule is looked for
+    #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+    pub reference: String,
+
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 /// See what is trusted, bring it up to date, and set up instances of your own.

@@ -9,7 +9,8 @@ use crate::chart::{Argument, ChartReference, Digest};
 use crate::consumer::{self, Consumer, Export, Trusted};
 use crate::error::{Class, Error, Reason, Result};
 use crate::run::{
-    Format, Outcome, ProvCheck, SignatureReport, VerifyObject, VerifyRun, VerifySource,
+    Format, Outcome, PolicySource, ProvCheck, SignatureReport, VerifyObject, VerifyRun,
+    VerifySource,
 };
 use crate::verify::{Identity, LogCheck, Match, Matcher, Policy, TrustedKey};
 
@@ -66,6 +67,7 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         signature_repository: setup::signature_repository(&arguments.registry, context)?,
         trust: trust::trust(&arguments.trust, false, context)?,
         policy: policy.clone(),
+        policy_file: PolicySource::Flags,
         matching: Match::Manifest,
         prov: ProvCheck::ignored(),
         limits: verify::LIMITS,
@@ -75,6 +77,7 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         version: setup::version(&arguments.version, &argument),
         argument,
         chart: None,
+        taken_as: None,
         source: VerifySource::Beside,
         bundle_out: None,
         weakened: Vec::new(),

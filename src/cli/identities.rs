@@ -5,9 +5,7 @@ use clap::parser::ValueSource;
 use clap::{ArgGroup, ArgMatches, Args};
 
 use crate::error::{Error, Result};
-use crate::verify::{
-    Claim, Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity, Matcher, Policy,
-};
+use crate::verify::{Constraint, Forge, GOOGLE_ISSUER, Identity, Matcher, Policy};
 
 /// The flags that name a signer; the group of this name joins them.
 pub(super) const SIGNERS: &str = "signers";
@@ -267,25 +265,8 @@ impl IdentityArgs {
                 return Err(Error::usage(format!("{flag} belongs to {of}")));
             }
         }
-        let github = forge(
-            "--github-host",
-            self.github_host.as_deref(),
-            self.github_issuer.as_deref(),
-            GITHUB,
-            // Enterprise Cloud with data residency has an issuer of its own below its domain; an
-            // Enterprise Server serves it from the same host.
-            |host| match host.strip_suffix(".ghe.com") {
-                Some(tenant) => format!("https://token.actions.{tenant}.ghe.com"),
-                None => format!("https://{host}/_services/token"),
-            },
-        )?;
-        let gitlab = forge(
-            "--gitlab-host",
-            self.gitlab_host.as_deref(),
-            self.gitlab_issuer.as_deref(),
-            GITLAB,
-            |host| format!("https://{host}"),
-        )?;
+        let github = Forge::github(self.github_host.as_deref(), self.github_issuer.as_deref())?;
+        let gitlab = Forge::gitlab(self.gitlab_host.as_deref(), self.gitlab_issuer.as_deref())?;
         let workflow = self.signer_workflow.as_deref();
         let repositories = self.github.iter();
         let repositories = repositories.map(|text| Identity::github(text, workflow, &github));
@@ -294,65 +275,20 @@ impl IdentityArgs {
     }
 
     fn constraints(&self) -> Result<Vec<Constraint>> {
-        let table = [
-            ("--source-ref", Claim::SourceRef, &self.source_ref, true),
-            ("--source-digest", Claim::SourceDigest, &self.source_digest, false),
-            ("--build-trigger", Claim::BuildTrigger, &self.build_trigger, false),
-            ("--runner-environment", Claim::RunnerEnvironment, &self.runner_environment, false),
-            ("--build-signer", Claim::BuildSigner, &self.build_signer, true),
-            (
-                "--certificate-github-workflow-trigger",
-                Claim::WorkflowTrigger,
+        Constraint::listed(
+            [
+                &self.source_ref,
+                &self.source_digest,
+                &self.build_trigger,
+                &self.runner_environment,
+                &self.build_signer,
                 &self.certificate_github_workflow_trigger,
-                false,
-            ),
-            (
-                "--certificate-github-workflow-sha",
-                Claim::WorkflowSha,
                 &self.certificate_github_workflow_sha,
-                false,
-            ),
-            (
-                "--certificate-github-workflow-name",
-                Claim::WorkflowName,
                 &self.certificate_github_workflow_name,
-                false,
-            ),
-            (
-                "--certificate-github-workflow-repository",
-                Claim::WorkflowRepository,
                 &self.certificate_github_workflow_repository,
-                false,
-            ),
-            (
-                "--certificate-github-workflow-ref",
-                Claim::WorkflowRef,
                 &self.certificate_github_workflow_ref,
-                false,
-            ),
-        ];
-        let given = table.into_iter().filter_map(|(flag, claim, value, stars)| {
-            let value = value.as_deref()?;
-            let matcher =
-                if stars { Matcher::glob(flag, value) } else { Matcher::exact(flag, value) };
-            Some(matcher.map(|value| Constraint { claim, value }))
-        });
-        given.collect()
+            ]
+            .map(Option::as_deref),
+        )
     }
-}
-
-fn forge(
-    flag: &str,
-    host: Option<&str>,
-    issuer: Option<&str>,
-    (usual_host, usual_issuer): (&str, &str),
-    issuer_of: impl Fn(&str) -> String,
-) -> Result<Forge> {
-    let host = host.unwrap_or(usual_host);
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
-    if !host.chars().all(allowed) {
-        return Err(Error::usage("not a host").on(format!("{flag} {host}")));
-    }
-    let usual = if host == usual_host { usual_issuer.to_owned() } else { issuer_of(host) };
-    Ok(Forge { host: host.to_owned(), issuer: issuer.map_or(usual, str::to_owned) })
 }

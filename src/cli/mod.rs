@@ -10,6 +10,8 @@ mod identities;
 mod key;
 mod lists;
 mod parse;
+mod policy;
+mod policy_command;
 mod print;
 mod push;
 mod pushed;
@@ -265,6 +267,8 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
                 context.subject.inputs = vec![arguments.reference.clone()];
                 export::run(*arguments, context)
             }
+            PolicyAction::Init(arguments) => policy_command::init(&arguments, context),
+            PolicyAction::Test(arguments) => policy_command::test(&arguments, context),
         },
         Command::Push(arguments) => push::run(*arguments, context),
         Command::Sign(arguments) => {

@@ -31,7 +31,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "policy",
-        "PROGRAM policy export flux oci://ghcr.io/acme/charts/web:1.4.2
+        "PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 policy.yaml
+  $ PROGRAM policy test oci://ghcr.io/acme/charts/web --policy policy.yaml
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --policy policy.yaml
+  $ PROGRAM policy export flux oci://ghcr.io/acme/charts/web:1.4.2
   $ PROGRAM policy export kyverno oci://ghcr.io/acme/charts/web:1.4.2 --github 'acme/charts@refs/tags/*'",
     ),
     (
@@ -72,6 +75,8 @@ const EXAMPLES: &[(&str, &str)] = &[
       --certificate-oidc-issuer https://token.actions.githubusercontent.com
   $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --key cosign.pub
   $ PROGRAM verify web-1.4.2.tgz --github 'acme/charts@refs/tags/*' --prov require --keyring acme.gpg
+  $ PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 --policy policy.yaml
+  $ PROGRAM verify web-1.4.2.tgz --policy policy.yaml --as oci://ghcr.io/acme/charts/web:1.4.2
   $ PROGRAM verify oci://ghcr.io/others/charts/web:1.4.2 --key cosign.pub \\
       --signature-repository oci://ghcr.io/acme/signatures",
     ),
@@ -86,6 +91,21 @@ const TRUST_EXAMPLES: &[(&str, &str)] = &[
     ("export", "PROGRAM trust export trusted_root.json"),
 ];
 
+/// The same of each command of `policy`.
+const POLICY_EXAMPLES: &[(&str, &str)] = &[
+    (
+        "init",
+        "PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 policy.yaml
+  $ PROGRAM policy init --from oci://ghcr.io/acme/charts/web:1.4.2 --key release.pub",
+    ),
+    (
+        "export",
+        "PROGRAM policy export flux oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM policy export kyverno oci://ghcr.io/acme/charts/web:1.4.2 --github 'acme/charts@refs/tags/*'",
+    ),
+    ("test", "PROGRAM policy test oci://ghcr.io/acme/charts/web --policy policy.yaml"),
+];
+
 /// The flags of `verify` that a command in a hint repeats, so that it finds what this one found. Never a
 /// secret, and nothing that says who is trusted or which version is meant.
 const REPEATED: &[&str] = &[
@@ -93,6 +113,7 @@ const REPEATED: &[&str] = &[
     "ca_file",
     "cert_file",
     "chart",
+    "insecure_no_policy",
     "insecure_skip_tls_verify",
     "instance",
     "key_file",
@@ -104,6 +125,7 @@ const REPEATED: &[&str] = &[
     "repository",
     "signature_repository",
     "sigstore_ca_file",
+    "taken_as",
     "trusted_root",
 ];
 
@@ -167,15 +189,13 @@ pub(super) fn parse(
         words
     };
     let wrong = |error: &clap::Error, set: &[String]| unparsed(error, program, arguments, set);
-    let mut definition = definition(program, terminal);
-    let matches = definition
-        .clone()
-        .ignore_errors(true)
-        .try_get_matches_from(words(&[]))
-        .map_err(|error| wrong(&error, &[]))?;
-    definition.build();
+    let definition = definition(program, terminal);
+    // What is parsed is built by that, and nothing else of the tree is.
+    let mut lenient = definition.clone().ignore_errors(true);
+    let matches =
+        lenient.try_get_matches_from_mut(words(&[])).map_err(|error| wrong(&error, &[]))?;
     // `trust show` is a command inside a command, and the flags are those of the innermost.
-    let (mut command, mut of) = (&definition, &matches);
+    let (mut command, mut of) = (&lenient, &matches);
     while let Some((name, inner)) = of.subcommand() {
         let Some(found) = command.find_subcommand(name) else { break };
         (command, of) = (found, inner);
@@ -192,8 +212,9 @@ pub(super) fn parse(
                 (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
                 (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
                 (Command::Policy(policy), Some((_, of))) => {
-                    let PolicyAction::Export(export) = &mut policy.action;
-                    if let Some((_, of)) = of.subcommand() {
+                    if let (PolicyAction::Export(export), Some((_, of))) =
+                        (&mut policy.action, of.subcommand())
+                    {
                         export.identity.keep_order(of);
                     }
                 }
@@ -227,12 +248,14 @@ pub(super) fn definition(program: &str, terminal: bool) -> clap::Command {
             })
         });
     }
-    command = command.mut_subcommand("trust", |mut trust| {
-        for (name, example) in TRUST_EXAMPLES {
-            trust = trust.mut_subcommand(name, |sub| sub.help_template(template(example)));
-        }
-        trust
-    });
+    for (group, examples) in [("policy", POLICY_EXAMPLES), ("trust", TRUST_EXAMPLES)] {
+        command = command.mut_subcommand(group, |mut group| {
+            for (name, example) in examples {
+                group = group.mut_subcommand(name, |sub| sub.help_template(template(example)));
+            }
+            group
+        });
+    }
     if terminal { command } else { command.term_width(WIDTH) }
 }
 
@@ -459,7 +482,7 @@ mod tests {
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for name in ["completion", "key", "sign", "tree", "verify", "version"] {
+        for name in ["completion", "key", "policy", "sign", "tree", "verify", "version"] {
             let command = definition.find_subcommand(name).unwrap();
             let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
             for long in takes.filter_map(clap::Arg::get_long) {
@@ -550,6 +573,9 @@ mod tests {
                 "completion",
                 "key",
                 "key generate",
+                "policy",
+                "policy init",
+                "policy test",
                 "sign",
                 "tree",
                 "trust",

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::args::{BundleOutArgs, ChartArgs, PushArgs, SignArgs, VersionOf};
 use super::drive::{Object, each};
 use super::identities::IdentityArgs;
+use super::policy::PolicyArgs;
 use super::{Context, Ended, setup, sign};
 use crate::chart::RepositoryPrefix;
 use crate::error::{Error, Result};
@@ -109,6 +110,7 @@ fn signing(arguments: PushArgs) -> SignArgs {
         yes: arguments.yes,
         oidc: arguments.oidc,
         identity: IdentityArgs::default(),
+        policy: PolicyArgs { policy: None, insecure_no_policy: false },
         chart: ChartArgs { version: VersionOf { version: None, devel: false }, chart: None },
         trust: arguments.trust,
         services: arguments.services,

@@ -1,18 +1,20 @@
 //! `sign`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::SignArgs;
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
+use super::policy::{self, Found, INSECURE_NO_POLICY};
 use super::pushed::{self, Scraped};
 use super::words::host_of;
 use super::{Context, Ended, confirm, key, lists, setup, token, trust};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Outcome, ProvCheck, Report, SignObject, SignRun, SkipIfSigned, Trust, TrustReport, Trusted,
-    VerifyRun,
+    Outcome, PolicySource, ProvCheck, Report, SignObject, SignRun, SkipIfSigned, Trust,
+    TrustReport, Trusted, VerifyRun,
 };
 use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
 use crate::verify::{Match, Policy, TrustRoot, Verifier};
@@ -21,14 +23,16 @@ use crate::verify::{Match, Policy, TrustRoot, Verifier};
 const MAX_REFERRERS: usize = 100_000;
 
 /// The flags that name identities.
-const IDENTITY_FLAGS: [&str; 7] = [
+const IDENTITY_FLAGS: [&str; 9] = [
     "certificate_identity",
     "certificate_identity_regexp",
     "email",
     "github",
     "gitlab",
     "google_account",
+    "insecure_no_policy",
     "min_signatures",
+    "policy",
 ];
 
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
@@ -50,6 +54,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
+    check_files(&arguments, &objects, context)?;
     let run = prepare(&arguments, signatures, context)?;
     let blank = |typed: &str, object: Option<&SignObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
@@ -71,6 +76,28 @@ pub(super) fn check(arguments: &SignArgs) -> Result<()> {
             .cause("its certificate lasts for minutes, and the log proves when it signed"));
     }
     Ok(())
+}
+
+/// A file by itself has no name that a rule could be for.
+fn check_files(
+    arguments: &SignArgs,
+    objects: &[Object<SignObject>],
+    context: &Context<'_, '_>,
+) -> Result<()> {
+    if !matches!(suffices(arguments, context)?, Some(Suffices::Rules(..))) {
+        return Ok(());
+    }
+    let alone = |object: &SignObject| {
+        matches!(object.argument, Argument::File(_)) && object.repository.is_none()
+    };
+    match objects.iter().find(|(_, object)| object.as_ref().is_ok_and(alone)) {
+        Some((typed, _)) => {
+            Err(Error::usage("the policy has rules for references, and this is a file")
+                .on(typed.as_str())
+                .cause("nothing says which chart it is taken for, so whose signature suffices"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Gets ready to sign: key or token, services, trust. Nothing is public after it.
@@ -132,18 +159,31 @@ pub(super) fn prepare(
     };
 
     let verifier = Arc::new(verifier);
-    // Without --key here, no identity was named either, which was an error above.
-    let policy = suffices.map(|policy| match (policy, signer.key()) {
-        (Policy::Unstated, Some(key)) => Policy::Key(Box::new(key)),
-        (policy, _) => policy,
-    });
-    let skip = policy.map(|policy| SkipIfSigned {
+    let of_the_run =
+        Trust::known(Trusted { verifier: Arc::clone(&verifier), report: trust.clone() });
+    let asked = match suffices {
+        None => None,
+        Some(Suffices::Flags(policy)) => Some((
+            match (policy, signer.key()) {
+                (Policy::Unstated, Some(key)) => Policy::Key(Box::new(key)),
+                (policy, _) => policy,
+            },
+            PolicySource::Flags,
+        )),
+        Some(Suffices::Rules(path, named, narrowed)) => {
+            let (trust, of) = (&arguments.trust, Some(&of_the_run));
+            let rules = policy::rules(&path, named, narrowed.as_ref(), trust, false, of, context)?;
+            Some((Policy::Unstated, PolicySource::Rules(Box::new(rules))))
+        }
+    };
+    let skip = asked.map(|(policy, policy_file)| SkipIfSigned {
         run: VerifyRun {
             world: context.world.clone(),
             registry: registry.clone(),
             signature_repository: signatures.clone(),
-            trust: Trust::known(Trusted { verifier: Arc::clone(&verifier), report: trust.clone() }),
+            trust: of_the_run,
             policy,
+            policy_file,
             matching: Match::Manifest,
             prov: ProvCheck::ignored(),
             limits: super::verify::LIMITS,
@@ -217,8 +257,16 @@ fn check_stdin(arguments: &SignArgs) -> Result<()> {
     }
 }
 
+/// Whose signatures suffice.
+enum Suffices {
+    /// Those of whom the flags name; of the key that signs, where they name nobody.
+    Flags(Policy),
+    /// Those of whom the policy at this path trusts, whether it was named, and what the flags ask for beside.
+    Rules(PathBuf, bool, Option<Policy>),
+}
+
 /// Whose signatures suffice, if charts that are signed already are left alone.
-fn suffices(arguments: &SignArgs, context: &Context<'_, '_>) -> Result<Option<Policy>> {
+fn suffices(arguments: &SignArgs, context: &Context<'_, '_>) -> Result<Option<Suffices>> {
     let named = IDENTITY_FLAGS.iter().find(|id| context.given.has(id));
     if !arguments.skip_if_signed {
         // Set for `verify` by the environment, they mean nothing here.
@@ -231,12 +279,19 @@ fn suffices(arguments: &SignArgs, context: &Context<'_, '_>) -> Result<Option<Po
         };
     }
     let policy = arguments.identity.policy()?;
-    if matches!(policy, Policy::Unstated) && arguments.key.is_none() {
-        return Err(Error::usage("nothing says whose signature suffices")
-            .on("--skip-if-signed")
-            .hint("--certificate-identity IDENTITY --certificate-oidc-issuer URL"));
-    }
-    Ok(Some(policy))
+    let unstated = matches!(policy, Policy::Unstated);
+    Ok(Some(match policy::find(&arguments.policy, context)? {
+        Found::Named(path) => Suffices::Rules(path, true, (!unstated).then_some(policy)),
+        Found::ByDefault(path) if unstated && arguments.key.is_none() => {
+            Suffices::Rules(path, false, None)
+        }
+        _ if unstated && arguments.key.is_none() => {
+            return Err(Error::usage("nothing says whose signature suffices")
+                .on("--skip-if-signed")
+                .hint("--certificate-identity IDENTITY --certificate-oidc-issuer URL"));
+        }
+        _ => Suffices::Flags(policy),
+    }))
 }
 
 fn objects(
@@ -255,8 +310,12 @@ fn objects(
             (Argument::Reference(reference), None) => Some(reference.host.as_str()),
             (Argument::File(_), prefix) => prefix.as_ref().map(|prefix| prefix.host.as_str()),
         };
+        let mut weakened = setup::weakened_at(&arguments.registry, host, signatures);
+        if arguments.policy.insecure_no_policy {
+            weakened.push(INSECURE_NO_POLICY.to_owned());
+        }
         Ok(SignObject {
-            weakened: setup::weakened_at(&arguments.registry, host, signatures),
+            weakened,
             version: setup::version(&arguments.chart.version, &argument),
             argument,
             chart: chart.clone(),

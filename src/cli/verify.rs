@@ -1,23 +1,23 @@
 //! `verify`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::args::{MatchArg, ProvArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
+use super::policy::{self, Found, INSECURE_NO_POLICY};
 use super::{Context, Ended, key, lists, setup, trust};
-use crate::chart::{Argument, RepositoryPrefix};
+use crate::chart::{Argument, ChartReference, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Limits, Outcome, ProvCheck, ProvKeys, ProvMode, Report, Trust, TrustReport, Trusted,
-    VerifyObject, VerifyRun, VerifySource, read_keyring,
+    Limits, Outcome, PolicySource, ProvCheck, ProvKeys, ProvMode, Report, VerifyObject, VerifyRun,
+    VerifySource, read_keyring,
 };
-use crate::verify::{LogCheck, Match, Policy, TrustedKey, Verifier};
+use crate::verify::{LogCheck, Match, Policy, TrustedKey};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
 /// known to its end before its newest entries are.
-const MAX_REFERRERS: usize = 100_000;
+const MAX_REFERRERS: usize = 10_000;
 
 /// How much is looked at unless flags say otherwise; the flags have the same as their defaults.
 pub(super) const LIMITS: Limits =
@@ -42,6 +42,12 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         }
         (_, Some(_)) => return Err(Error::usage("a key and an identity were given").on("--key")),
     };
+    let found = policy::find(&arguments.policy, context)?;
+    if arguments.insecure_ignore_tlog && matches!(found, Found::Named(_)) {
+        return Err(Error::usage("flags only narrow a policy")
+            .on("--insecure-ignore-tlog")
+            .cause("a key that needs no log says so in the policy: insecure-ignore-tlog: true"));
+    }
     if arguments.registry.password_stdin && arguments.charts.iter().any(|chart| chart == "-") {
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and the list - both want it"));
@@ -54,17 +60,38 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
     let max_candidates = usize::try_from(arguments.max_candidates).unwrap_or(usize::MAX);
-    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
+    let most = MAX_REFERRERS.max(arguments.max_candidates as usize);
+    let registry = setup::registry(&arguments.registry, context, most)?;
     let timeout = arguments.common.timeout;
-    let trust = match &policy {
-        // Without log there is nothing that a root would say.
-        Policy::Key(trusted) if trusted.log == LogCheck::Ignored && !arguments.trust.is_named() => {
-            Trust::known(Trusted {
-                verifier: Arc::new(Verifier::without_trust()),
-                report: TrustReport::none(),
-            })
+    let offline = arguments.offline;
+    let unstated = matches!(policy, Policy::Unstated);
+    let policy_file = match found {
+        Found::Named(path) => {
+            let narrowed = Some(&policy).filter(|_| !unstated);
+            let trust = &arguments.trust;
+            PolicySource::Rules(Box::new(policy::rules(
+                &path, true, narrowed, trust, offline, None, context,
+            )?))
         }
-        _ => trust::trust(&arguments.trust, arguments.offline, context)?,
+        Found::ByDefault(path) if unstated => {
+            let trust = &arguments.trust;
+            PolicySource::Rules(Box::new(policy::rules(
+                &path, false, None, trust, offline, None, context,
+            )?))
+        }
+        Found::ByDefault(path) => PolicySource::Replaced(path.display().to_string()),
+        Found::Nothing => PolicySource::Flags,
+    };
+    let trust = match (&policy, &policy_file) {
+        // Every rule has its own.
+        (_, PolicySource::Rules(_)) => policy::without_trust(),
+        // Without log there is nothing that a root would say.
+        (Policy::Key(trusted), _)
+            if trusted.log == LogCheck::Ignored && !arguments.trust.is_named() =>
+        {
+            policy::without_trust()
+        }
+        _ => trust::trust(&arguments.trust, offline, context)?,
     };
     let prov = provenance(&arguments, context)?;
     let run = VerifyRun {
@@ -73,6 +100,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         signature_repository: signatures,
         trust,
         policy,
+        policy_file,
         matching: match arguments.matching {
             MatchArg::Manifest => Match::Manifest,
             MatchArg::ChartLayer => Match::ChartLayer,
@@ -124,6 +152,10 @@ fn objects(
         return Err(Error::usage("--bundle is for one chart"));
     }
     let prefix = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
+    let taken_as = arguments.taken_as.as_deref().map(taken_as).transpose()?;
+    if taken_as.is_some() && count > 1 {
+        return Err(Error::usage("--as is for one file"));
+    }
     let object = |argument: Argument| -> Result<VerifyObject> {
         setup::check_has_manifest(&argument, prefix.as_ref(), context)?;
         let source = match (&arguments.bundle, &prefix, &argument) {
@@ -143,14 +175,30 @@ fn objects(
         if arguments.insecure_ignore_tlog {
             weakened.push("--insecure-ignore-tlog".to_owned());
         }
+        if arguments.policy.insecure_no_policy {
+            weakened.push(INSECURE_NO_POLICY.to_owned());
+        }
         Ok(VerifyObject {
             weakened,
             version: setup::version(&arguments.chart.version, &argument),
             argument,
             chart: chart.clone(),
+            taken_as: taken_as.clone(),
             source,
             bundle_out: bundle_out.clone(),
         })
     };
     Ok(lists::objects(named, object))
+}
+
+/// `--as`: a chart's repository, perhaps with its version.
+fn taken_as(text: &str) -> Result<ChartReference> {
+    let reference =
+        ChartReference::parse(text).map_err(|error| error.on(format!("--as {text}")))?;
+    match reference.digest {
+        None => Ok(reference),
+        Some(_) => Err(Error::usage("a file has no manifest")
+            .on(format!("--as {text}"))
+            .cause("the digest in a reference is that of the manifest")),
+    }
 }

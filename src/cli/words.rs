@@ -150,6 +150,13 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     if let Some(file) = &outcome.bundle_file {
         let _ = writeln!(text, "Bundle: {}", escape(file));
     }
+    let policy = outcome.policy.as_ref().filter(|_| outcome.verdict == Verdict::Verified);
+    if let Some((file, rule)) = policy.and_then(|one| one.file.as_ref().zip(one.rule.as_ref())) {
+        let _ = writeln!(text, "Policy: {} (rule {})", escape(file), escape(rule));
+    }
+    if let Some(file) = policy.and_then(|policy| policy.replaces.as_ref()) {
+        let _ = writeln!(text, "Policy: the flags, in place of {}", escape(file));
+    }
     if !outcome.weakened.is_empty() {
         let _ = writeln!(text, "Weakened by: {}", escape(&outcome.weakened.join(", ")));
     }

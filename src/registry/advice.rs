@@ -23,14 +23,6 @@ pub(super) enum Write<'a> {
     },
 }
 
-impl Write<'_> {
-    fn size(self) -> usize {
-        match self {
-            Self::Blob { size } | Self::Manifest { size } | Self::Index { size, .. } => size,
-        }
-    }
-}
-
 /// Adds to `error` what the user, or whom they ask, can do about it.
 pub(super) fn advised(error: Error, response: &Response, write: Write<'_>) -> Error {
     let says = explanation(response).to_lowercase();
@@ -59,10 +51,16 @@ pub(super) fn advised(error: Error, response: &Response, write: Write<'_>) -> Er
             .note(format!("ask its administrator to allow {BUNDLE_V03} and {EMPTY_CONFIG}"));
     }
     match status {
-        413 => error.note(format!(
-            "it has {} bytes; the registry, or a proxy before it, does not take so many",
-            write.size()
-        )),
+        413 => error.note(match write {
+            Write::Index { tag, size } => {
+                format!(
+                    "the index under {tag} has {size} bytes with our entry; the registry, or a proxy before it, does not take so many"
+                )
+            }
+            Write::Blob { size } | Write::Manifest { size } => format!(
+                "it has {size} bytes; the registry, or a proxy before it, does not take so many"
+            ),
+        }),
         405 => {
             error.note("the registry takes no writes here: it is read-only, or a mirror of another")
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::auth::{self, Place};
-use super::manifest::{Entry, Index};
+use super::listing::{self, Entry, List};
 use super::pages::Pages;
 use super::{Access, Shared, explanation};
 use crate::chart::{Digest, INDEX, MAX_MANIFEST_BYTES};
@@ -188,17 +188,18 @@ impl Repository {
             if response.status != 200 {
                 return Err(self.refusal(&response));
             }
-            let index =
-                Index::parse(&response.body).map_err(|cause| malformed(&response, &cause))?;
-            let Some(index) = index else {
-                let why = "200 with something else than an index".to_owned();
-                return Ok(Referrers::Absent { why });
-            };
-            entries.extend(index.into_entries());
-            if entries.len() > settings.max_referrers {
-                let limit = settings.max_referrers;
-                let what = format!("{}: more than {limit} referrers", response.label());
-                return Err(Error::undecided(Reason::LimitReached, what));
+            let room = settings.max_referrers.saturating_sub(entries.len());
+            match listing::read(&response.body, room).map_err(|what| malformed(&response, &what))? {
+                List::Entries(more) => entries.extend(more),
+                List::TooMany => {
+                    let limit = settings.max_referrers;
+                    let what = format!("{}: more than {limit} referrers", response.label());
+                    return Err(Error::undecided(Reason::LimitReached, what));
+                }
+                List::NoIndex => {
+                    let why = "200 with something else than an index".to_owned();
+                    return Ok(Referrers::Absent { why });
+                }
             }
             first = false;
             match pages.next(&response)? {

@@ -86,13 +86,13 @@ impl Descriptor {
 
 /// One entry of an index: as somebody wrote it, and what we make of it.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct IndexEntry {
     raw: Box<RawValue>,
     /// The descriptor, or why it is none. One bad entry hides none of the others.
     pub descriptor: std::result::Result<Descriptor, String>,
 }
 
-impl Entry {
+impl IndexEntry {
     fn new(raw: Box<RawValue>) -> Self {
         let descriptor = serde_json::from_str(raw.get())
             .map_err(|error: serde_json::Error| crate::net::bounded_line(&error.to_string(), 200));
@@ -105,7 +105,7 @@ impl Entry {
 pub struct Index {
     /// Everything but the entries, in order.
     fields: Vec<(String, Box<RawValue>)>,
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
 }
 
 impl Index {
@@ -131,18 +131,13 @@ impl Index {
         let Ok(entries) = serde_json::from_str::<Option<Vec<Box<RawValue>>>>(raw.get()) else {
             return Ok(None);
         };
-        let entries = entries.into_iter().flatten().map(Entry::new).collect();
+        let entries = entries.into_iter().flatten().map(IndexEntry::new).collect();
         Ok(Some(Self { fields, entries }))
     }
 
     /// The entries, in order.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[IndexEntry] {
         &self.entries
-    }
-
-    /// The entries, in order.
-    pub fn into_entries(self) -> Vec<Entry> {
-        self.entries
     }
 
     /// Whether a manifest of that digest is listed.

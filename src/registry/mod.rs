@@ -11,6 +11,7 @@ mod client;
 mod credential_files;
 mod credential_helper;
 mod credentials;
+mod listing;
 mod manifest;
 mod pages;
 mod push;
@@ -26,8 +27,9 @@ use self::auth::{Authenticator, Place};
 pub use self::challenge::{Challenge, challenges};
 pub use self::client::{RawManifest, Referrers, Repository};
 pub use self::credentials::{Credential, Credentials, Found, Secret, Sources};
+pub use self::listing::Entry;
 pub use self::manifest::{
-    BUNDLE_V03, Descriptor, EMPTY_BLOB, EMPTY_CONFIG, Entry, Index, MAX_INDEX_BYTES, Referrer,
+    BUNDLE_V03, Descriptor, EMPTY_BLOB, EMPTY_CONFIG, Index, IndexEntry, MAX_INDEX_BYTES, Referrer,
     ReferrerManifest,
 };
 pub use self::pages::next_link;

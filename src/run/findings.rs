@@ -201,6 +201,7 @@ impl<'a> Findings<'a> {
             sct: None,
             trusted_root: None,
             trusted_as: None,
+            valid_signer: None,
         };
         let bytes = match content {
             Ok(Content::Bundle(bytes)) => bytes,
@@ -315,6 +316,7 @@ impl<'a> Findings<'a> {
         report.reason = Some(error.reason.as_str());
         report.message = Some(error.to_string());
         report.signer = signer.as_deref().map(SignerReport::from);
+        report.valid_signer = signer.as_deref().cloned();
         self.refused.push((error, signer));
         report
     }
@@ -407,7 +409,8 @@ impl<'a> Findings<'a> {
 /// what cannot even be read.
 fn usefulness(error: &Error, valid: bool) -> u8 {
     match error.reason {
-        Reason::WrongSigner if valid => 6,
+        Reason::WrongSigner if valid => 7,
+        Reason::Denied | Reason::WrongTime => 6,
         Reason::WrongVersion | Reason::WrongChart => 5,
         Reason::BadSignature => 4,
         Reason::NotCovered | Reason::WrongSigner => 3,
@@ -437,9 +440,9 @@ fn too_few(
         error = error.note(format!("and {} more", people.len() - MAX_NAMED));
     }
     let signed = |at: &usize| accepted.iter().any(|one| one.verified.identities().contains(at));
-    let missing = policy.identities().iter().enumerate().filter(|(at, _)| !signed(at));
-    for (_, identity) in missing.take(MAX_NAMED) {
-        error = error.line("missing", identity.words().0);
+    let members = policy.members().into_iter().enumerate();
+    for (_, missing) in members.filter(|(at, _)| !signed(at)).take(MAX_NAMED) {
+        error = error.line("missing", missing);
     }
     match refused.len() {
         0 => error,
@@ -469,6 +472,7 @@ fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {
 fn fill(report: &mut SignatureReport, verified: &Verified, question: &Question<'_>) {
     report.status = Status::Accepted;
     report.signer = Some(verified.signer().into());
+    report.valid_signer = Some(verified.signer().clone());
     report.log = verified.log().map(LogReport::from);
     report.timestamp = verified.timestamp();
     report.sct = verified.sct();

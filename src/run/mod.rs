@@ -7,6 +7,7 @@ mod provenance;
 mod push;
 mod report;
 mod resolve;
+mod rules;
 mod sign;
 mod sign_file;
 mod skip;
@@ -25,6 +26,7 @@ pub use report::{
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
 };
 pub use resolve::ChartName;
+pub use rules::{PolicySource, Rules};
 pub use sign::{SignObject, SignRun};
 pub use skip::SkipIfSigned;
 pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};

@@ -336,6 +336,9 @@ pub struct SignatureReport {
     pub trusted_root: Option<RootName>,
     /// The trusted identity that the signer is, when it was accepted for one.
     pub trusted_as: Option<TrustedAs>,
+    /// Who signed with a signature that is valid, accepted or not.
+    #[serde(skip)]
+    pub valid_signer: Option<Signer>,
 }
 
 impl SignatureReport {
@@ -361,6 +364,7 @@ impl SignatureReport {
             sct: verified.sct(),
             trusted_root: verified.root().cloned(),
             trusted_as: None,
+            valid_signer: None,
         }
     }
 }
@@ -442,16 +446,22 @@ impl From<&LogRecord> for LogReport {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyReport {
-    /// `flags`, or `none`.
+    /// `flags`, `none`, `file` (one that was named), or `default-file` (one that was found).
     pub source: &'static str,
     /// The policy file.
     pub file: Option<String>,
     /// The rule of the file.
     pub rule: Option<String>,
+    /// Whether flags ask for more than the rule.
+    pub narrowed: bool,
+    /// The policy file that was found, where the flags replace it.
+    pub replaces: Option<String>,
     /// How many different signers are needed.
     pub min_signatures: usize,
     /// Who is trusted, in the terms of a certificate.
     pub identities: Vec<TrustedAs>,
+    /// The keys that are trusted, by SHA-256 of their SubjectPublicKeyInfo.
+    pub keys: Vec<String>,
 }
 
 /// An identity that is trusted, in the terms of a certificate.

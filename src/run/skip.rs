@@ -35,6 +35,7 @@ impl SkipIfSigned {
             .whole(VerifyObject {
                 argument: Argument::Reference(reference),
                 version: None,
+                taken_as: None,
                 chart: Some(chart),
                 source: VerifySource::Beside,
                 bundle_out: None,
@@ -48,6 +49,7 @@ impl SkipIfSigned {
         self.whole(VerifyObject {
             argument: Argument::File(path.display().to_string()),
             version: None,
+            taken_as: None,
             chart: None,
             source: VerifySource::Bundle(bundle),
             bundle_out: None,

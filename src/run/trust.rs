@@ -44,6 +44,14 @@ impl Trust {
         self.trusted.peek()?.as_ref().ok().map(|trusted| trusted.report.clone())
     }
 
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// Undecided, as it was fetched.
+    pub(super) async fn wait(&self, world: &World) -> Result<Rc<Trusted>> {
+        Ok(self.beside(world, std::future::ready(Ok(()))).await?.0)
+    }
+
     /// Does `work` beside waiting for trust.
     ///
     /// # Errors

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::findings::{Accepted, Findings, Limits, Question};
 use super::provenance::{ProvCheck, ProvSubject, only_provenance};
 use super::push::read_prov;
-use super::report::{Chart, Outcome, Place, PolicyReport, TrustedAs, Verdict};
+use super::report::{Chart, Outcome, Place, PolicyReport, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
+use super::rules::PolicySource;
 use super::trust::{Trust, Trusted};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
@@ -41,6 +42,8 @@ pub struct VerifyObject {
     pub version: Option<String>,
     /// `--chart`.
     pub chart: Option<ChartName>,
+    /// `--as`: the chart in a registry that a file is taken for.
+    pub taken_as: Option<ChartReference>,
     /// Where its signatures are.
     pub source: VerifySource,
     /// Where the accepted bundle is written: a file or a directory.
@@ -60,8 +63,10 @@ pub struct VerifyRun {
     pub signature_repository: Option<RepositoryPrefix>,
     /// The verifier with its trusted root.
     pub trust: Trust,
-    /// Who is trusted.
+    /// Who is trusted, where no policy file decides it.
     pub policy: Policy,
+    /// The policy file.
+    pub policy_file: PolicySource,
     /// What has to be signed.
     pub matching: Match,
     /// How Helm's provenance file is looked at.
@@ -85,23 +90,57 @@ impl VerifyRun {
                 outcome.verdict = Verdict::Verified;
                 outcome
             }
-            Err(error) => outcome.failed(error),
+            Err(error) => {
+                let rule = outcome.policy.as_ref().and_then(|policy| {
+                    Some(format!("{} of {}", policy.rule.as_ref()?, policy.file.as_ref()?))
+                });
+                let refused = error.class == Class::Refused;
+                let error = match rule.filter(|_| refused) {
+                    Some(rule) => error.line("rule", rule),
+                    None => error,
+                };
+                outcome.failed(error)
+            }
         }
     }
 
     /// An outcome that knows nothing of the object yet, only what the run relies on.
     pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
         let mut outcome = Outcome::new(typed);
-        outcome.trust = self.trust.report();
         outcome.weakened = weakened.to_vec();
-        outcome.policy = Some(PolicyReport {
-            source: if matches!(self.policy, Policy::Unstated) { "none" } else { "flags" },
-            file: None,
-            rule: None,
-            min_signatures: self.policy.min_signatures(),
-            identities: self.policy.identities().iter().map(TrustedAs::from).collect(),
+        outcome.policy = Some(match &self.policy_file {
+            PolicySource::Rules(rules) => rules.report(),
+            other => {
+                outcome.trust = self.trust.report();
+                let unstated = matches!(self.policy, Policy::Unstated);
+                let source = if unstated { "none" } else { "flags" };
+                let mut report = PolicyReport::new(source, &self.policy);
+                if let PolicySource::Replaced(path) = other {
+                    report.replaces = Some(path.clone());
+                }
+                report
+            }
         });
         outcome
+    }
+
+    /// By whom and with what trust `reference` is judged; `outcome` is told.
+    fn grounds(
+        &self,
+        reference: &ChartReference,
+        outcome: &mut Outcome,
+    ) -> Result<(&Policy, &Trust)> {
+        let PolicySource::Rules(rules) = &self.policy_file else {
+            return Ok((&self.policy, &self.trust));
+        };
+        let grounds = rules.grounds(reference)?;
+        outcome.policy = Some(grounds.report.clone());
+        outcome.trust = grounds.trust.report();
+        let known = outcome.weakened.clone();
+        outcome
+            .weakened
+            .extend(grounds.weakened.iter().filter(|one| !known.contains(one)).cloned());
+        Ok((&grounds.policy, &grounds.trust))
     }
 
     async fn reference(
@@ -111,12 +150,20 @@ impl VerifyRun {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let (version, chart) = (object.version.as_deref(), object.chart.as_ref());
+        if object.taken_as.is_some() {
+            return Err(Error::usage("--as is for files; a reference says itself what it is"));
+        }
+        let (policy, trust) = self.grounds(reference, outcome)?;
         let resolving = resolve(&self.world, self.places(), reference, version, chart);
-        let (trusted, resolved) = self.trust.beside(&self.world, resolving).await?;
+        let (trusted, resolved) = trust.beside(&self.world, resolving).await?;
         outcome.trust = Some(trusted.report.clone());
         describe(&resolved, outcome);
+        if let Some(rule) = policy.rule() {
+            rule.check_manifest(&resolved.manifest)
+                .map_err(|error| error.at_digest(resolved.manifest.digest))?;
+        }
         let question = Question::Reference { resolved: &resolved, matching: self.matching };
-        let mut findings = self.findings(&trusted);
+        let mut findings = self.findings(&trusted, policy);
         match &object.source {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
@@ -153,9 +200,37 @@ impl VerifyRun {
         }
         let opened = path.to_owned();
         let reading = off_thread(move || read_chart(&opened));
-        let (trusted, archive) = self.trust.beside(&self.world, reading).await?;
+        let (policy, trust, archive) = match (&self.policy_file, &object.taken_as, &object.source) {
+            // Where it was pushed follows from its name, which has to be read first.
+            (PolicySource::Rules(_), None, VerifySource::Repository(prefix)) => {
+                let archive = reading.await?;
+                let pushed = prefix.chart(archive.name(), archive.version())?;
+                let (policy, trust) = self.grounds(&pushed, outcome)?;
+                (policy, trust.wait(&self.world).await?, archive)
+            }
+            (PolicySource::Rules(_), None, _) => {
+                return Err(Error::usage(
+                    "the policy has rules for references, and this is a file",
+                )
+                .cause("nothing says which chart it is taken for")
+                .hint("--as oci://HOST/PATH"));
+            }
+            (PolicySource::Rules(_), Some(reference), _) => {
+                let (policy, trust) = self.grounds(reference, outcome)?;
+                let (trusted, archive) = trust.beside(&self.world, reading).await?;
+                (policy, trusted, archive)
+            }
+            _ => {
+                let (trusted, archive) = self.trust.beside(&self.world, reading).await?;
+                (&self.policy, trusted, archive)
+            }
+        };
+        let trusted = trust;
         outcome.trust = Some(trusted.report.clone());
         let digest = archive.digest;
+        if let Some(rule) = policy.rule() {
+            rule.check_digest(&digest, "chart").map_err(|error| error.at_digest(digest))?;
+        }
         let named = NamedVersion {
             name: archive.metadata.name.clone(),
             version: archive.metadata.version.clone(),
@@ -167,11 +242,20 @@ impl VerifyRun {
                 Some(chart.name.as_str()),
                 chart.version.as_deref().map_or(TagMeaning::NotChecked, TagMeaning::of),
             ),
-            None => (None, TagMeaning::NotChecked),
+            None => match &object.taken_as {
+                Some(reference) => (
+                    Some(reference.name()),
+                    reference
+                        .tag_version()
+                        .as_deref()
+                        .map_or(TagMeaning::NotChecked, TagMeaning::of),
+                ),
+                None => (None, TagMeaning::NotChecked),
+            },
         };
         let target = Target::File { digest, named: &named };
         let question = Question::File(crate::verify::Question { target, name, version });
-        let mut findings = self.findings(&trusted);
+        let mut findings = self.findings(&trusted, policy);
         match &object.source {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
@@ -210,8 +294,8 @@ impl VerifyRun {
         Places { registry: &self.registry, access: Access::Pull, signatures }
     }
 
-    fn findings<'a>(&'a self, trusted: &'a Trusted) -> Findings<'a> {
-        Findings::new(&trusted.verifier, &self.policy, &self.world, self.limits)
+    fn findings<'a>(&'a self, trusted: &'a Trusted, policy: &'a Policy) -> Findings<'a> {
+        Findings::new(&trusted.verifier, policy, &self.world, self.limits)
     }
 
     /// The places of a registry in turn: the API, and only where that met no policy the two tags.

@@ -175,8 +175,7 @@ async fn is_listed(repository: &Repository, subject: &Digest, digest: &Digest) -
         let Answer::Listed(entries) = repository.referrers(subject).await? else {
             return Ok(false);
         };
-        let ours =
-            |entry: &Entry| entry.descriptor.as_ref().is_ok_and(|entry| entry.digest == *digest);
+        let ours = |entry: &Entry| entry.as_ref().is_ok_and(|entry| entry.digest == *digest);
         if entries.iter().any(ours) {
             return Ok(true);
         }

@@ -70,7 +70,9 @@ impl SignatureStore for FallbackTag<'_> {
         match self.repository.manifest(&self.tag).await {
             Ok(None) => Discovered::nothing(object, "404"),
             Ok(Some(found)) => match self.read(&found) {
-                Ok(Some(index)) => listed(object, index.entries()),
+                Ok(Some(index)) => {
+                    listed(object, index.entries().iter().map(|entry| &entry.descriptor))
+                }
                 Ok(None) => Discovered::nothing(object, "no index"),
                 Err(error) => Discovered::open(object, error),
             },

@@ -16,12 +16,15 @@ use crate::verify::MAX_BUNDLE_BYTES;
 
 /// What a listing holds. An entry that cannot be read hides none of the others, and is not passed over
 /// in silence either.
-pub(super) fn listed(object: String, entries: &[Entry]) -> Discovered {
+pub(super) fn listed<'a>(
+    object: String,
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> Discovered {
     let annotation = |entry: &Descriptor, key: &str| entry.annotations.get(key).cloned();
-    let mut candidates = Vec::with_capacity(entries.len());
+    let mut candidates = Vec::new();
     let mut unreadable = 0_usize;
     for entry in entries {
-        match &entry.descriptor {
+        match entry {
             Ok(entry) => candidates.push(Candidate {
                 digest: entry.digest,
                 artifact_type: entry.artifact_type.clone(),

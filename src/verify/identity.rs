@@ -21,7 +21,36 @@ pub struct Constraint {
     pub value: Matcher,
 }
 
+/// The flags that ask for claims: which claim, and whether a `*` stands for anything.
+pub const CONSTRAINTS: [(&str, Claim, bool); 10] = [
+    ("--source-ref", Claim::SourceRef, true),
+    ("--source-digest", Claim::SourceDigest, false),
+    ("--build-trigger", Claim::BuildTrigger, false),
+    ("--runner-environment", Claim::RunnerEnvironment, false),
+    ("--build-signer", Claim::BuildSigner, true),
+    ("--certificate-github-workflow-trigger", Claim::WorkflowTrigger, false),
+    ("--certificate-github-workflow-sha", Claim::WorkflowSha, false),
+    ("--certificate-github-workflow-name", Claim::WorkflowName, false),
+    ("--certificate-github-workflow-repository", Claim::WorkflowRepository, false),
+    ("--certificate-github-workflow-ref", Claim::WorkflowRef, false),
+];
+
 impl Constraint {
+    /// What the values of the flags in [`CONSTRAINTS`] ask for, in the order of that table.
+    ///
+    /// # Errors
+    /// Usage, when a value cannot be compared.
+    pub fn listed(values: [Option<&str>; CONSTRAINTS.len()]) -> Result<Vec<Self>> {
+        let given =
+            CONSTRAINTS.into_iter().zip(values).filter_map(|((flag, claim, stars), value)| {
+                let value = value?;
+                let matcher =
+                    if stars { Matcher::glob(flag, value) } else { Matcher::exact(flag, value) };
+                Some(matcher.map(|value| Self { claim, value }))
+            });
+        given.collect()
+    }
+
     fn holds(&self, signer: &Signer) -> bool {
         signer.claims.value(self.claim).is_some_and(|found| self.value.matches(found))
     }
@@ -53,6 +82,47 @@ pub struct Forge {
     pub host: String,
     /// The OIDC issuer.
     pub issuer: String,
+}
+
+impl Forge {
+    /// GitHub, or what these name in its place.
+    ///
+    /// # Errors
+    /// Usage, when this is no host.
+    pub fn github(host: Option<&str>, issuer: Option<&str>) -> Result<Self> {
+        // Enterprise Cloud with data residency has an issuer of its own below its domain; an
+        // Enterprise Server serves it from the same host.
+        Self::named("--github-host", host, issuer, GITHUB, |host| {
+            match host.strip_suffix(".ghe.com") {
+                Some(tenant) => format!("https://token.actions.{tenant}.ghe.com"),
+                None => format!("https://{host}/_services/token"),
+            }
+        })
+    }
+
+    /// The same of GitLab.
+    ///
+    /// # Errors
+    /// Usage, when this is no host.
+    pub fn gitlab(host: Option<&str>, issuer: Option<&str>) -> Result<Self> {
+        Self::named("--gitlab-host", host, issuer, GITLAB, |host| format!("https://{host}"))
+    }
+
+    fn named(
+        flag: &str,
+        host: Option<&str>,
+        issuer: Option<&str>,
+        (usual_host, usual_issuer): (&str, &str),
+        issuer_of: impl Fn(&str) -> String,
+    ) -> Result<Self> {
+        let host = host.unwrap_or(usual_host);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+        if host.is_empty() || !host.chars().all(allowed) {
+            return Err(Error::usage("not a host").on(format!("{flag} {host}")));
+        }
+        let usual = if host == usual_host { usual_issuer.to_owned() } else { issuer_of(host) };
+        Ok(Self { host: host.to_owned(), issuer: issuer.map_or(usual, str::to_owned) })
+    }
 }
 
 impl Identity {

@@ -198,7 +198,7 @@ fn has_hint(bundle: &Bundle) -> bool {
 }
 
 /// The key that the bundle's hint names, where it is a SHA-256 in base64, as cosign and we write it.
-fn claimed_id(bundle: &Bundle) -> Option<Digest> {
+pub(super) fn claimed_id(bundle: &Bundle) -> Option<Digest> {
     let VerificationMaterialContent::PublicKey(claim) =
         &bundle.inner().verification_material.content
     else {

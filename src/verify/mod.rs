@@ -10,13 +10,17 @@ mod certificate;
 mod claimed;
 mod coverage;
 mod deprecated;
+mod first_use;
 mod identity;
 mod key;
 mod matcher;
+mod pattern;
 mod policy;
+mod policy_file;
 mod provenance;
 mod public_key;
 mod refusal;
+mod rule;
 mod signer;
 mod statement;
 mod trust_root;
@@ -26,14 +30,18 @@ pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
 pub use certificate::{Claim, Claims, NameKind, holder};
 pub use claimed::ClaimedSigner;
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
-pub use identity::{Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
+pub use first_use::first_use;
+pub use identity::{CONSTRAINTS, Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
 pub use matcher::Matcher;
+pub use pattern::{RepositoryPattern, normal_host};
 pub use policy::Policy;
+pub use policy_file::{MAX_POLICY_BYTES, NamedRule, PolicyFile, RuleTrust};
 pub use provenance::{
     Keyring, MAX_KEYRING_BYTES, MAX_PROVENANCE_BYTES, UnverifiedProvenance, VerifiedProvenance,
     verify_provenance,
 };
 pub use public_key::{LogCheck, PublicKey, TrustedKey};
+pub use rule::Rule;
 pub use signer::Signer;
 pub use statement::{
     COSIGN_SIGN_PREDICATE, PAYLOAD_TYPE, Statement, StatementSubject, SubjectKind,

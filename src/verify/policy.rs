@@ -1,7 +1,10 @@
 //! Who has to have signed, and how many of them.
 
+use jiff::Timestamp;
+
 use super::identity::Identity;
 use super::public_key::TrustedKey;
+use super::rule::Rule;
 use super::signer::Signer;
 use crate::error::{Class, Error, Reason, Result};
 
@@ -17,6 +20,8 @@ pub enum Policy {
     AtLeast(usize, Vec<Identity>),
     /// This key, and no identity.
     Key(Box<TrustedKey>),
+    /// A rule of a policy file, with what the flags of the run ask for beside.
+    Rule(Box<Rule>),
     /// The user named nobody: every valid signature is reported and none is accepted.
     Unstated,
 }
@@ -26,14 +31,39 @@ impl Policy {
     pub fn identities(&self) -> &[Identity] {
         match self {
             Self::AnyOf(identities) | Self::AtLeast(_, identities) => identities,
+            Self::Rule(rule) => &rule.identities,
             Self::Key(_) | Self::Unstated => &[],
         }
+    }
+
+    /// The keys that are trusted.
+    pub fn keys(&self) -> &[TrustedKey] {
+        match self {
+            Self::Key(key) => std::slice::from_ref(key),
+            Self::Rule(rule) => &rule.keys,
+            Self::AnyOf(_) | Self::AtLeast(..) | Self::Unstated => &[],
+        }
+    }
+
+    /// The rule of a policy file, if it is one.
+    pub fn rule(&self) -> Option<&Rule> {
+        if let Self::Rule(rule) = self { Some(rule) } else { None }
+    }
+
+    /// Everybody who counts, in words, in the order of the places that [`Policy::admit`] answers.
+    pub fn members(&self) -> Vec<String> {
+        let identities = self.identities().iter().map(|one| one.words().0);
+        identities.chain(self.keys().iter().map(|one| format!("key {}", one.key.id()))).collect()
     }
 
     /// How many of them have to have signed.
     pub fn min_signatures(&self) -> usize {
         match self {
             Self::AtLeast(count, _) => (*count).max(1),
+            Self::Rule(rule) => {
+                let narrowed = rule.narrowed.as_ref().map_or(1, |policy| policy.min_signatures());
+                rule.count.max(narrowed)
+            }
             Self::AnyOf(_) | Self::Key(_) | Self::Unstated => 1,
         }
     }
@@ -51,6 +81,9 @@ impl Policy {
                 "no identity to trust was given",
             ));
         }
+        if let Self::Rule(rule) = self {
+            return rule.admit(signer);
+        }
         if let Self::Key(trusted) = self {
             let expected = trusted.key.id().to_string();
             if signer.key_id.as_deref() == Some(&expected) {
@@ -62,7 +95,19 @@ impl Policy {
         let identities = self.identities().iter().enumerate();
         let matched: Vec<_> =
             identities.filter(|(_, one)| one.matches(signer)).map(|(at, _)| at).collect();
-        if matched.is_empty() { Err(wrong_signer(self.identities(), signer)) } else { Ok(matched) }
+        if matched.is_empty() {
+            Err(wrong_signer(self.identities(), &[], signer))
+        } else {
+            Ok(matched)
+        }
+    }
+
+    /// Whether a signature that was made at this proved time counts.
+    ///
+    /// # Errors
+    /// Refused (`wrong-time`).
+    pub(super) fn check_time(&self, proved: Option<Timestamp>) -> Result<()> {
+        self.rule().map_or(Ok(()), |rule| rule.check_time(proved))
     }
 
     /// Which of these signatures meet the policy together, if they do: every one stands for another
@@ -77,8 +122,7 @@ impl Policy {
                 None => people.push(Person { at, signer, identities: identities.to_vec() }),
             }
         }
-        // A key is a list of one.
-        let places = if let Self::Key(_) = self { 1 } else { self.identities().len() };
+        let places = self.identities().len() + self.keys().len();
         let mut owners = vec![None; places];
         for person in 0..people.len() {
             let mut tried = vec![false; owners.len()];
@@ -87,8 +131,23 @@ impl Policy {
         let owners = owners.into_iter().flatten();
         let mut used: Vec<usize> =
             owners.filter_map(|person| people.get(person)).map(|person| person.at).collect();
+        // What flags ask for beside a rule is counted over their own list, below.
+        let needed = self.rule().map_or_else(|| self.min_signatures(), |rule| rule.count.max(1));
+        if used.len() < needed {
+            return None;
+        }
+        if let Some(narrowed) = self.rule().and_then(|rule| rule.narrowed.as_deref()) {
+            let matched: Vec<_> = signatures
+                .iter()
+                .map(|(signer, _)| narrowed.admit(signer).unwrap_or_default())
+                .collect();
+            let pairs: Vec<_> =
+                signatures.iter().zip(&matched).map(|((s, _), m)| (*s, m.as_slice())).collect();
+            used.extend(narrowed.met(&pairs)?);
+        }
         used.sort_unstable();
-        (used.len() >= self.min_signatures()).then_some(used)
+        used.dedup();
+        Some(used)
     }
 }
 
@@ -126,7 +185,7 @@ fn take(
     false
 }
 
-fn wrong_signer(identities: &[Identity], signer: &Signer) -> Error {
+pub(super) fn wrong_signer(identities: &[Identity], keys: &[TrustedKey], signer: &Signer) -> Error {
     let mut error = Error::refused(Reason::WrongSigner, "wrong signer");
     for identity in identities.iter().take(MAX_NAMED) {
         let (name, constraints) = identity.words();
@@ -137,6 +196,9 @@ fn wrong_signer(identities: &[Identity], signer: &Signer) -> Error {
         for constraint in constraints {
             error = error.line("expected", constraint);
         }
+    }
+    for key in keys.iter().take(MAX_NAMED) {
+        error = error.line("expected", format!("key {}", key.key.id()));
     }
     if identities.len() > MAX_NAMED {
         error = error.note(format!("and {} more identities", identities.len() - MAX_NAMED));

@@ -6,8 +6,9 @@ use super::bundle::Bundle;
 use super::coverage::{
     Coverage, Covered, NamedVersion, Question, VersionCheck, cover, meaning, needs_config,
 };
+use super::key::claimed_id;
 use super::policy::Policy;
-use super::public_key::{is_by_key, other_kind};
+use super::public_key::{TrustedKey, is_by_key, other_kind};
 use super::refusal::Failure;
 use super::signer::Signer;
 use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
@@ -71,6 +72,12 @@ impl Verified {
     /// The earliest verified time of a timestamp authority.
     pub fn timestamp(&self) -> Option<Timestamp> {
         self.timestamp
+    }
+
+    /// When the signature was there: the earliest time that a log or a timestamp authority proves.
+    pub fn proved_time(&self) -> Option<Timestamp> {
+        let logged = self.log.as_ref().and_then(|log| log.time);
+        logged.into_iter().chain(self.timestamp).min()
     }
 
     /// Whether a certificate log vouches for the certificate; it does not only where the trusted root has no
@@ -220,7 +227,10 @@ impl Verifier {
             Err(error) => return refused(error),
         };
         let signer = checked.signer.clone();
-        let identities = match policy.admit(&signer) {
+        let admitted = policy.admit(&signer);
+        let admitted =
+            admitted.and_then(|places| policy.check_time(checked.proved_time()).map(|()| places));
+        let identities = match admitted {
             Ok(identities) => identities,
             Err(error) => {
                 return Judgement::Refused { error, signer: Some(Box::new(signer)) };
@@ -249,6 +259,7 @@ impl Verifier {
     ) -> Result<Verified> {
         let checked = self.authenticate(bundle, artifact, policy, now).map_err(Error::from)?;
         let identities = policy.admit(&checked.signer)?;
+        policy.check_time(checked.proved_time())?;
         Ok(Verified { identities, ..checked })
     }
 
@@ -274,11 +285,40 @@ impl Verifier {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Verified, Failure> {
-        match (policy, is_by_key(bundle)) {
-            (Policy::Key(trusted), true) => self.check_by_key(bundle, artifact, Some(trusted), now),
-            (_, true) => self.check_by_key(bundle, artifact, None, now),
-            (Policy::Key(_), false) if self.trust.is_none() => Err(Failure::No(other_kind(false))),
+        match (policy.keys(), is_by_key(bundle)) {
+            ([], true) => self.check_by_key(bundle, artifact, None, now),
+            (keys, true) => self.check_by_keys(bundle, artifact, keys, now),
+            ([_, ..], false) if self.trust.is_none() => Err(Failure::No(other_kind(false))),
             (_, false) => self.check_by_certificate(bundle, artifact, Stage::Complete, now),
         }
+    }
+
+    /// The same with several keys: the answer of the one that it is by, else that of the one that it claims
+    /// to be by, else that of the first.
+    fn check_by_keys(
+        &self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        keys: &[TrustedKey],
+        now: Timestamp,
+    ) -> Result<Verified, Failure> {
+        let id = |key: &TrustedKey| key.key.id().to_string();
+        let claimed = claimed_id(bundle);
+        let (likely, others): (Vec<_>, Vec<_>) =
+            keys.iter().partition(|key| claimed == Some(key.key.id()));
+        let mut first = None;
+        for trusted in likely.into_iter().chain(others) {
+            match self.check_by_key(bundle, artifact, Some(trusted), now) {
+                Ok(checked) if checked.signer.key_id.as_ref() == Some(&id(trusted)) => {
+                    return Ok(checked);
+                }
+                // Found by what the log says, with what this key may do without: the other key of the list
+                // is asked by itself, with its own terms.
+                Ok(checked) if keys.iter().any(|one| checked.signer.key_id == Some(id(one))) => {}
+                Err(failure @ Failure::Future { .. }) => return Err(failure),
+                answer => first = first.or(Some(answer)),
+            }
+        }
+        first.unwrap_or_else(|| Err(Failure::No(other_kind(true))))
     }
 }

@@ -281,7 +281,8 @@ fn the_closed_lists_are_those_of_the_interface() {
             "wrong-signer bad-signature wrong-chart wrong-version wrong-predicate not-covered unsigned
              not-found unauthorized throttled unreachable trust-expired not-a-chart malformed
              untrusted-instance unsupported-format clock-behind limit-reached trust-unusable no-identity
-             bad-token service-unreachable usage too-few-signatures no-provenance",
+             bad-token service-unreachable usage too-few-signatures no-provenance denied \
+             no-rule wrong-time",
         ),
         ("/$defs/verdict/enum", "verified signed pushed unsigned refused undecided not-found usage"),
         ("/$defs/signature/properties/status/enum", "accepted other refused undecided"),

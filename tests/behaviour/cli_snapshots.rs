@@ -96,6 +96,10 @@ fn every_help() {
     snapshot(&world, "help_key", &["key", "--help"]);
     snapshot(&world, "help_key_generate", &["key", "generate", "--help"]);
     snapshot(&world, "help_push", &["push", "--help"]);
+    snapshot(&world, "help_policy", &["policy", "--help"]);
+    for command in ["init", "test"] {
+        snapshot(&world, &format!("help_policy_{command}"), &["policy", command, "--help"]);
+    }
     snapshot(&world, "help_sign", &["sign", "--help"]);
     snapshot(&world, "help_tree", &["tree", "--help"]);
     snapshot(&world, "help_policy", &["policy", "--help"]);
@@ -159,6 +163,24 @@ fn the_words_of_keys() {
     snapshot(&world, "no_identity_key", &["verify", &reference]);
     let again = ["verify", &reference, "--key", &public, "--insecure-ignore-tlog"];
     snapshot(&world, "verified_key_unlogged", &again);
+}
+
+#[test]
+fn the_words_of_policies() {
+    let world = plugin(World::new());
+    let (reference, _) = world.signed_web();
+    let file = world.argument("policy.yaml");
+    snapshot(&world, "policy_init", &["policy", "init", "--from", &reference, &file]);
+    snapshot(&world, "policy_test", &["policy", "test", &reference, "--policy", &file]);
+    snapshot(&world, "verified_policy", &["verify", &reference, "--policy", &file]);
+    let other = world.repository("other");
+    snapshot(&world, "policy_no_rule", &["verify", &other, "--policy", &file]);
+    snapshot(&world, "policy_test_no_rule", &["policy", "test", &other, "--policy", &file]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("acme/charts", "acme/others")).unwrap();
+    snapshot(&world, "policy_wrong_signer", &["verify", &reference, "--policy", &file]);
+    std::fs::write(&file, text.replace("any-of", "anyof")).unwrap();
+    snapshot(&world, "policy_bad", &["verify", &reference, "--policy", &file]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import sys
 
 import gate
@@ -64,11 +65,38 @@ def lines(title, rows):
     return found
 
 
-def markdown(table):
-    yield "| " + " | ".join(HEAD) + " |"
-    yield "|" + "---|" * 2 + "---:|" * (len(HEAD) - 2)
-    for line in table:
-        yield "| " + " | ".join(line) + " |"
+def show(line):
+    widths = (46, 34, 9, 9, 8, 8, 11, 5, 8, 8, 8)
+    print("  ".join(f"{word:<{width}}" for word, width in zip(line, widths)).rstrip(), flush=True)
+
+
+def cell(row):
+    """Somebody's cost in one cell of the README's table."""
+    if not row or "why" in row:
+        return "not measured"
+    words = f"{number(row['wall'])} ms, {number(row['cpu'])} ms, {number(row['memory'])} MiB"
+    if row.get("requests") is not None:
+        words += f"; {number(row['requests'], 9)} in {number(row['depth'], 9)} steps"
+    return words + (f" ({row['from']})" if "from" in row else "")
+
+
+def markdown(results):
+    """The table as the README has it: a line for each peer of each scenario, and how many times more it takes."""
+    yield "| scenario | helm-sigstore: wall, CPU, peak memory; requests | beside it | wall | CPU | memory |"
+    yield "|---|---|---|---:|---:|---:|"
+    for result in results:
+        rows = result.get("measured")
+        if not isinstance(rows, dict):
+            yield f"| {result['scenario']} | {rows or 'failed'} | | | | |"
+            continue
+        ours = rows.get(scenarios.US)
+        others = {who: row for who, row in rows.items() if who != scenarios.US} or {"": None}
+        for who, row in others.items():
+            times = ["", "", ""]
+            if ours and row and "why" not in ours and "why" not in row:
+                times = [ratio(row[name], ours[name]) for name in ("wall", "cpu", "memory")]
+            beside = f"{who}: {cell(row)}" if who else ""
+            yield f"| {result['scenario']} | {cell(ours) if ours else ''} | {beside} | " + " | ".join(times) + " |"
 
 
 def main(product, kit, work, root, *words):
@@ -84,22 +112,21 @@ def main(product, kit, work, root, *words):
         "XDG_CACHE_HOME": f"{work}/xdg", "XDG_DATA_HOME": f"{work}/xdg", "BENCH_WORK": work,
         "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost",
     }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end
     stage = Stage(work, kit, peers)
     try:
         if options & {"--gate", "--renew"}:
             return gated(scenarios.World(stage, product, {}, environment, True), root, "--renew" in options)
         world = scenarios.World(stage, product, peers, environment, "--quick" in options)
-        table, results, failed, left_out = [], [], 0, len(missing)
+        results, failed, left_out = [], 0, len(missing)
+        show(HEAD)
         for name in chosen:
             try:
                 for title, rows in scenarios.ALL[name](world):
-                    new = lines(title, rows)
-                    table += new
                     results.append({"scenario": title, "measured": rows})
                     left_out += isinstance(rows, str)
-                    for line in new:
-                        print("  ".join(f"{cell:<{width}}" for cell, width in
-                                        zip(line, (46, 34, 9, 9, 8, 8, 11, 5, 8, 8, 8))).rstrip(), flush=True)
+                    for line in lines(title, rows):
+                        show(line)
             except Wrong as wrong:
                 failed += 1
                 print(f"FAILED  {name}: {wrong}", flush=True)
@@ -108,7 +135,7 @@ def main(product, kit, work, root, *words):
         write(root, "bench.json", json.dumps({
             "date": date, "machine": machine(), "programBytes": os.path.getsize(product), "notMeasured": missing,
             "results": results}, indent=1))
-        write(root, "bench.md", "\n".join(markdown(table)))
+        write(root, "bench.md", "\n".join(markdown(results)))
         print()
         for name, why in missing.items():
             print(f"not measured: {name}: {why}")

@@ -6,6 +6,7 @@ import re
 import shutil
 import statistics
 import subprocess
+import threading
 import time
 import urllib.request
 from dataclasses import dataclass, field
@@ -48,8 +49,6 @@ def run(argv, environment, expect=0, limit=120):
     pid = os.posix_spawn(argv[0], argv, environment, file_actions=files, setpgroup=0)
     timer = None
     if limit:
-        import threading
-
         timer = threading.Timer(limit, os.killpg, (pid, 9))
         timer.daemon = True
         timer.start()

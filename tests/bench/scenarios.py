@@ -2,6 +2,9 @@
 cost. The names are those of the table in the README."""
 
 import os
+import shlex
+import subprocess
+import sys
 
 from measure import Wrong, peak_memory, run, side_by_side
 from stage import Registry, make_chart
@@ -157,6 +160,9 @@ def legacy(world):
     if not world.api:
         yield title, "the registry cannot be had"
         return
+    if "--signature-format" not in subprocess.run([world.product, "sign", "--help"], capture_output=True, text=True).stdout:
+        yield title, "this program does not sign in the legacy format"
+        return
     proxy = world.proxies[world.api]
     world.pushed(world.api, "legacy/web")
     world.do([*world.sign(US, world.api, "legacy/web", "1.4.2"), "--signature-format", "legacy"])
@@ -179,8 +185,6 @@ def cold_trust(world):
     script = 'rm -rf "$0" && mkdir -p "$0" && export HOME=$0 HELM_CACHE_HOME=$0/helm HELM_CONFIG_HOME=$0/config XDG_CACHE_HOME=$0/xdg XDG_CONFIG_HOME=$0/config TUF_ROOT=$0/tuf && '
 
     def line(*commands):
-        import shlex
-
         return ["/bin/sh", "-c", script + " && ".join(shlex.join(words) for words in commands), f"{cache}x"]
 
     target = f"{proxy.host}/{signed[US][0]}:1.4.2"
@@ -275,8 +279,6 @@ def hostile(world):
     if not world.api:
         yield "S13 hostile registry", "the registry cannot be had"
         return
-    import sys
-
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile.py")
     for repository in ("many", "huge", "endless"):
         world.pushed(world.api, f"{repository}/web")
@@ -307,6 +309,7 @@ def hostile(world):
 
 
 ALL = {
-    "start-up": start_up, "offline": offline, "tag": by_tag, "referrers": ten_referrers, "cold": cold_trust,
+    "start-up": start_up, "offline": offline, "tag": by_tag, "referrers": ten_referrers, "legacy": legacy,
+    "cold": cold_trust,
     "sign": signing, "bulk": bulk, "hostile": hostile,
 }

@@ -78,7 +78,7 @@ async fn follows_link_pages() {
         panic!("absent")
     };
     assert_eq!(entries.len(), 6);
-    assert!(entries.iter().all(|entry| entry.descriptor.is_ok()));
+    assert!(entries.iter().all(|entry| entry.is_ok()));
     assert_eq!(server.seen()[2].target, "/v2/x/3");
     assert!(server.seen().iter().all(|s| !s.target.contains("artifactType")));
     assert!(server.seen().iter().all(|s| s.header("accept") == Some(INDEX)));
