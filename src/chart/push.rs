@@ -404,10 +404,9 @@ fn is_read_alike(text: &str) -> bool {
 
 /// The same of a key, which may be a switch, a number or nothing to Helm, and is text here.
 fn is_key_read_alike(key: &str) -> bool {
-    let word = |word: &&str| word.eq_ignore_ascii_case(key);
     let words = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ""];
     let number = key.parse::<f64>().is_ok() && key.parse::<i64>().is_err();
-    !words.iter().any(word) && !number && is_read_alike(key)
+    !words.iter().any(|word| word.eq_ignore_ascii_case(key)) && !number && is_read_alike(key)
 }
 
 /// Whether Go's JSON and ours write the value alike.
