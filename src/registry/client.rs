@@ -256,7 +256,7 @@ impl Repository {
         };
         let response = self.shared.client.send(first).await?;
         // A challenge counts only if the host that the user named made it, not one that it led us to.
-        if response.status != 401
+        if !(response.status == 401 || response.status == 403 && wants_more(&response))
             || response.redirected
             || !Origin::same(&response.url, &self.place.base)
         {
@@ -290,6 +290,10 @@ impl Repository {
     pub(super) fn refusal(&self, response: &Response) -> Error {
         let error = response.failure(&explanation(response));
         match response.status.as_u16() {
+            401 | 403 if wants_more(response) => {
+                let error = error.note("the token does not allow this (insufficient_scope)");
+                self.shared.auth.explain(&self.place, error)
+            }
             401 => {
                 let error = error.note("wrong path or no access");
                 self.shared.auth.explain(&self.place, error)
@@ -299,6 +303,14 @@ impl Repository {
             _ => error,
         }
     }
+}
+
+/// Whether the token is good and allows too little (RFC 6750 section 3.1); some registries say so with 403.
+fn wants_more(response: &Response) -> bool {
+    let short = |challenge: &super::challenge::Challenge| {
+        challenge.parameter("error") == Some("insufficient_scope")
+    };
+    auth::challenges(response).iter().any(short)
 }
 
 /// A digest, or a tag (then nothing).

@@ -138,6 +138,44 @@ fn a_token_that_may_only_read_is_found_out_before_a_certificate_is_asked_for() {
 }
 
 #[test]
+fn a_token_that_allows_too_little_is_told_from_one_that_is_wrong() {
+    let world = bearer(|bearer| bearer.read_only = true);
+    let (reference, _) = world.push_web();
+    sign(&world, &reference).exits(4).says("the token does not allow this (insufficient_scope)");
+    assert_nothing_public(&world);
+}
+
+#[test]
+fn a_403_that_asks_for_more_is_answered_with_a_token_for_more() {
+    let world = bearer(|_| {});
+    let (reference, pushed) = world.push_web();
+    let realm = format!("{}/token", world.registry.origin());
+    let scope = "repository:charts/web:pull,push";
+    let challenge = format!(
+        "Bearer realm=\"{realm}\",service=\"kit\",scope=\"{scope}\",error=\"insufficient_scope\""
+    );
+    let action = Action::Status {
+        status: 403,
+        headers: vec![("www-authenticate".to_owned(), challenge)],
+        body: Vec::new(),
+    };
+    world.registry.fault(Fault::new("/blobs/uploads/", action).times(1));
+    sign(&world, &reference).exits(0);
+    assert_eq!(attached(&world, &pushed).len(), 1);
+}
+
+#[test]
+fn the_path_itself_is_asked_so_that_an_open_root_misleads_nobody() {
+    let world = bearer(|_| {});
+    let (reference, pushed) = world.push_web();
+    sign(&world, &reference).exits(0);
+    assert_eq!(attached(&world, &pushed).len(), 1);
+    world.verify(&[&reference, "--username", "jane", "--password-stdin"]).exits(0);
+    let requests = world.registry.requests();
+    assert!(requests.iter().all(|request| request.path() != "/v2/"), "{:#?}", lines(&world));
+}
+
+#[test]
 fn somebody_without_credentials_may_read_and_is_told_how_to_log_in_to_write() {
     let world = bearer(|bearer| bearer.anonymous_pull = true);
     let (reference, pushed) = world.push_web();
