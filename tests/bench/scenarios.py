@@ -167,7 +167,13 @@ def legacy(world):
     world.pushed(world.api, "legacy/web")
     world.do([*world.sign(US, world.api, "legacy/web", "1.4.2"), "--signature-format", "legacy"])
     contestants = {who: world.verify(who, proxy.host, "legacy/web", ":1.4.2") for who in filter(world.has, (US, COSIGN))}
-    yield title, side_by_side(contestants, world.environment, world.rounds(10), proxy, 20)
+    cannot = {}
+    try:
+        world.do(contestants.get(COSIGN, ["/bin/true"]))
+    except Wrong as wrong:
+        cannot[COSIGN] = {"why": str(wrong)}
+        del contestants[COSIGN]
+    yield title, side_by_side(contestants, world.environment, world.rounds(10), proxy, 20) | cannot
 
 
 def cold_trust(world):
