@@ -46,8 +46,7 @@
 //!
 //! # What it does not do (yet)
 //!
-//! It knows no keys in hardware or at a cloud, and judges no legacy cosign signatures
-//! and no attestations. It does not pull or install charts. It never runs
+//! It knows no keys in hardware or at a cloud. It does not pull or install charts. It never runs
 //! what is in a chart and never extracts one to disk.
 //!
 //! # Use as a library

@@ -27,6 +27,7 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Attest(Box<AttestArgs>),
     Completion(CompletionArgs),
     Key(KeyArgs),
     Policy(PolicyCommand),
@@ -42,6 +43,7 @@ impl Command {
     /// How the command speaks to registries, if it does.
     pub(super) fn registry(&self) -> Option<&RegistryArgs> {
         match self {
+            Self::Attest(arguments) => Some(&arguments.registry),
             Self::Push(arguments) => Some(&arguments.registry),
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
@@ -216,24 +218,17 @@ pub(super) struct SignArgs {
     #[arg(long)]
     pub skip_if_signed: bool,
 
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload, then a person signs in
-    #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
-    pub identity_token: Option<String>,
+    /// Formats to sign in: a Sigstore bundle, the `.sig` of cosign before bundles, both, or all (also the `.sig`
+    /// as a referrer, which Ratify reads); default: both, where the log can promise what the older one needs
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub signature_format: Option<SignatureFormat>,
 
-    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
-    #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", value_parser = NonEmptyStringValueParser::new())]
-    pub key: Option<String>,
-
-    /// Whether a signature by --key is written to the transparency log
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub tlog_upload: bool,
-
-    /// Do not ask before an identity is published in the public log
-    #[arg(long, short)]
-    pub yes: bool,
+    /// What to say of the chart, in the signature; may be given several times
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = annotation)]
+    pub annotations: Vec<(String, String)>,
 
     #[command(flatten)]
-    pub oidc: OidcArgs,
+    pub signing: SigningArgs,
     #[command(flatten)]
     pub identity: IdentityArgs,
     #[command(flatten)]
@@ -288,6 +283,30 @@ pub(super) struct VerifyArgs {
     /// What has to be signed: the manifest, or only the chart layer (after a push of the same chart)
     #[arg(long = "match", value_enum, value_name = "WHAT", default_value_t = MatchArg::Manifest)]
     pub matching: MatchArg,
+
+    /// Formats of signatures that count: Sigstore bundles, and those that cosign made before them
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT,…",
+        value_delimiter = ',',
+        default_value = "bundle,legacy"
+    )]
+    pub accept: Vec<FormatArg>,
+
+    /// Judge and report every signature, also once one was accepted
+    #[arg(long)]
+    pub all: bool,
+
+    /// Kind of statement that counts as the signature, as for GitHub's artifact attestations
+    /// (https://slsa.dev/provenance/v1, or slsaprovenance1); default: cosign's signatures
+    #[arg(long, alias = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
+    pub predicate_type: Option<String>,
+
+    /// Kind of statement that has to be attached too, by the same signers: spdx, cyclonedx, slsaprovenance1, vuln,
+    /// another of cosign's names, or a URI; may be given several times
+    #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
+    pub require_predicate: Vec<String>,
 
     /// Whether Helm's provenance file is looked at: not at all, where there is one, or always (it must be there, and its
     /// PGP signature must hold)
@@ -344,6 +363,80 @@ pub(super) struct TreeArgs {
     pub registry: RegistryArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// Who signs.
+#[derive(Debug, Args)]
+pub(super) struct SigningArgs {
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload, then a person signs in
+    #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
+    pub identity_token: Option<String>,
+
+    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
+    #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// Whether a signature by --key is written to the transparency log
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub tlog_upload: bool,
+
+    /// Do not ask before an identity is published in the public log
+    #[arg(long, short)]
+    pub yes: bool,
+
+    #[command(flatten)]
+    pub oidc: OidcArgs,
+}
+
+/// Attest something about charts: an SBOM, how it was built, or what you say, in a statement of that kind.
+#[derive(Debug, Args)]
+pub(super) struct AttestArgs {
+    /// Charts that it is about: references (oci://HOST/PATH:VERSION), or packaged charts with --repository
+    #[arg(value_name = "REF|FILE|@LIST", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub charts: Vec<String>,
+
+    /// What is said: a JSON object, as Syft, Trivy or a builder writes it
+    #[arg(long, value_name = "FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub predicate: String,
+
+    /// What kind of statement it is: spdx, cyclonedx, slsaprovenance1, vuln, another of cosign's names, or a URI
+    #[arg(long, alias = "type", value_name = "TYPE", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub predicate_type: String,
+
+    /// Where the FILEs were pushed: the target that was given to `helm push`
+    #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
+    pub repository: Option<String>,
+
+    #[command(flatten)]
+    pub signing: SigningArgs,
+    #[command(flatten)]
+    pub chart: ChartArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub services: ServiceArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub bundle_out: BundleOutArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// The formats that `sign` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SignatureFormat {
+    All,
+    Both,
+    Bundle,
+    Legacy,
+}
+
+/// A format of signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    Bundle,
+    Legacy,
 }
 
 /// What has to be signed.
@@ -615,6 +708,14 @@ pub(super) struct CommonArgs {
 pub(super) enum Output {
     Json,
     Text,
+}
+
+/// Reads `KEY=VALUE`.
+fn annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
 }
 
 /// Reads `90s`, `3m`, `1m30s`, `500ms`: positive, at most a day.

@@ -9,10 +9,12 @@ use crate::chart::{Argument, ChartReference, Digest};
 use crate::consumer::{self, Consumer, Export, Trusted};
 use crate::error::{Class, Error, Reason, Result};
 use crate::run::{
-    Format, Outcome, PolicySource, ProvCheck, SignatureReport, VerifyObject, VerifyRun,
-    VerifySource,
+    Format, Formats, Outcome, PolicySource, ProvCheck, Scope, SignatureReport, VerifyObject,
+    VerifyRun, VerifySource,
 };
-use crate::verify::{Identity, LogCheck, Match, Matcher, Policy, TrustedKey};
+use crate::verify::{
+    COSIGN_SIGN_PREDICATE, Identity, LogCheck, Match, Matcher, Policy, TrustedKey,
+};
 
 /// Referrers that are listed at most.
 const MAX_REFERRERS: usize = 100_000;
@@ -70,7 +72,9 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         policy_file: PolicySource::Flags,
         matching: Match::Manifest,
         prov: ProvCheck::ignored(),
-        limits: verify::LIMITS,
+        scope: Scope { limits: verify::LIMITS, accept: Formats::ALL, all: false },
+        predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
+        required: Vec::new(),
         repeated_flags: Vec::new(),
     };
     let object = VerifyObject {

@@ -1,6 +1,7 @@
 //! The command line: arguments and environment in, words or JSON out, one exit code.
 
 mod args;
+mod attest;
 mod completion;
 mod drive;
 mod environment;
@@ -19,6 +20,7 @@ mod services;
 mod setup;
 mod sign;
 mod sign_in;
+mod signer;
 mod token;
 mod tree;
 mod trust;
@@ -149,7 +151,7 @@ pub fn run(process: Process<'_>) -> u8 {
                 .arguments
                 .iter()
                 .find(|word| !word.starts_with('-'))
-                .is_some_and(|word| word == "sign"),
+                .is_some_and(|word| word == "sign" || word == "attest"),
         },
     };
     // A panic is a fault of ours: whatever was asked, nothing was verified (gitsign CVE-2026-44310).
@@ -262,6 +264,10 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
             Ok(Ended::Text(completion::script(arguments.shell).to_owned()))
         }
         Command::Key(arguments) => key::run(arguments.command, context),
+        Command::Attest(arguments) => {
+            context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
+            attest::run(*arguments, context)
+        }
         Command::Policy(command) => match command.action {
             PolicyAction::Export(arguments) => {
                 context.subject.inputs = vec![arguments.reference.clone()];

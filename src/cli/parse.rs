@@ -22,6 +22,12 @@ const ROOT_EXAMPLE: &str = "PROGRAM verify oci://ghcr.io/acme/charts/web:1.4.2 \
 
 /// The same of each command.
 const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "attest",
+        "PROGRAM attest oci://ghcr.io/acme/charts/web:1.4.2 --predicate sbom.spdx.json --predicate-type spdx
+  $ PROGRAM attest web-1.4.2.tgz --repository oci://ghcr.io/acme/charts \\
+      --predicate provenance.json --predicate-type https://slsa.dev/provenance/v1",
+    ),
     ("completion", "PROGRAM completion bash"),
     (
         "key",
@@ -482,7 +488,7 @@ mod tests {
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for name in ["completion", "key", "policy", "sign", "tree", "verify", "version"] {
+        for name in ["attest", "completion", "key", "policy", "sign", "tree", "verify", "version"] {
             let command = definition.find_subcommand(name).unwrap();
             let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
             for long in takes.filter_map(clap::Arg::get_long) {

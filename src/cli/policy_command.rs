@@ -14,9 +14,12 @@ use super::words::escape;
 use super::{Context, Ended, key, setup, trust};
 use crate::chart::{Argument, ChartReference, shell_word};
 use crate::error::{Error, Reason, Result};
-use crate::run::{Outcome, PolicySource, ProvCheck, Report, VerifyObject, VerifyRun, VerifySource};
+use crate::run::{
+    Formats, Outcome, PolicySource, ProvCheck, Report, Scope, VerifyObject, VerifyRun, VerifySource,
+};
 use crate::verify::{
-    LogCheck, Match, NamedRule, Policy, PolicyFile, RuleTrust, Signer, TrustedKey, first_use,
+    COSIGN_SIGN_PREDICATE, LogCheck, Match, NamedRule, Policy, PolicyFile, RuleTrust, Signer,
+    TrustedKey, first_use,
 };
 
 /// Referrers that are listed at most.
@@ -70,7 +73,9 @@ pub(super) fn init(arguments: &PolicyInitArgs, context: &mut Context<'_, '_>) ->
         policy_file: PolicySource::Flags,
         matching: Match::Manifest,
         prov: ProvCheck::ignored(),
-        limits: LIMITS,
+        scope: Scope { limits: LIMITS, accept: Formats::ALL, all: false },
+        predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
+        required: Vec::new(),
         repeated_flags: std::mem::take(&mut context.given.repeated),
         signature_repository: signature_repository.clone(),
     };

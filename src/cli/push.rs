@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::args::{BundleOutArgs, ChartArgs, PushArgs, SignArgs, VersionOf};
+use super::args::{BundleOutArgs, ChartArgs, PushArgs, SignArgs, SigningArgs, VersionOf};
 use super::drive::{Object, each};
 use super::identities::IdentityArgs;
 use super::policy::PolicyArgs;
@@ -104,11 +104,15 @@ fn signing(arguments: PushArgs) -> SignArgs {
         repository: None,
         force: false,
         skip_if_signed: false,
-        identity_token: arguments.identity_token,
-        key: arguments.key,
-        tlog_upload: arguments.tlog_upload,
-        yes: arguments.yes,
-        oidc: arguments.oidc,
+        signature_format: None,
+        annotations: Vec::new(),
+        signing: SigningArgs {
+            identity_token: arguments.identity_token,
+            key: arguments.key,
+            tlog_upload: arguments.tlog_upload,
+            yes: arguments.yes,
+            oidc: arguments.oidc,
+        },
         identity: IdentityArgs::default(),
         policy: PolicyArgs { policy: None, insecure_no_policy: false },
         chart: ChartArgs { version: VersionOf { version: None, devel: false }, chart: None },

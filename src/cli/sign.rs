@@ -1,26 +1,26 @@
 //! `sign`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::SignArgs;
+use super::args::{SignArgs, SignatureFormat};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::policy::{self, Found, INSECURE_NO_POLICY};
 use super::pushed::{self, Scraped};
-use super::words::host_of;
-use super::{Context, Ended, confirm, key, lists, setup, token, trust};
+use super::{Context, Ended, lists, setup, signer};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Outcome, PolicySource, ProvCheck, Report, SignObject, SignRun, SkipIfSigned, Trust,
-    TrustReport, Trusted, VerifyRun,
+    Formats, Making, Outcome, PolicySource, ProvCheck, Report, Scope, SignObject, SignRun,
+    SkipIfSigned, Trust, Trusted, VerifyRun,
 };
-use crate::sign::{KeyServices, PrivateKey, Services, Signer, Token, TokenSource};
-use crate::verify::{Match, Policy, TrustRoot, Verifier};
+use crate::sign::Signer;
+use crate::verify::{COSIGN_SIGN_PREDICATE, Match, Policy, TITLE_ANNOTATION, VERSION_ANNOTATION};
 
 /// Referrers that are read back at most after a signature was attached.
-const MAX_REFERRERS: usize = 100_000;
+pub(super) const MAX_REFERRERS: usize = 100_000;
 
 /// The flags that name identities.
 const IDENTITY_FLAGS: [&str; 9] = [
@@ -66,16 +66,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
 
 /// What cannot be meant, of arguments that each may be.
 pub(super) fn check(arguments: &SignArgs) -> Result<()> {
-    if arguments.registry.password_stdin && arguments.identity_token.as_deref() == Some("-") {
-        return Err(Error::usage("standard input can be read only once")
-            .cause("--password-stdin and --identity-token - both want it"));
-    }
-    if !arguments.tlog_upload && arguments.key.is_none() {
-        return Err(Error::usage("an identity is signed for in the log")
-            .on("--tlog-upload=false")
-            .cause("its certificate lasts for minutes, and the log proves when it signed"));
-    }
-    Ok(())
+    signer::check(&arguments.signing, arguments.registry.password_stdin)
 }
 
 /// A file by itself has no name that a rule could be for.
@@ -107,56 +98,15 @@ pub(super) fn prepare(
     context: &mut Context<'_, '_>,
 ) -> Result<SignRun> {
     let suffices = suffices(arguments, context)?;
-    let timeout = arguments.common.timeout;
-    let key = match &arguments.key {
-        Some(named) => Some(key::private(named, context)?),
-        None => None,
-    };
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
-    let client = trust::client(&arguments.trust, context)?;
-    let services = &arguments.services;
-    let explicit = services.explicit(key.is_some(), arguments.tlog_upload, context)?;
-    let config = services.signing_config.as_deref();
-    let version = services.rekor_version;
-    // A key that logs nothing needs no Sigstore, unless one is named for its timestamps.
-    let alone = !arguments.tlog_upload
-        && config.is_none()
-        && !explicit.any()
-        && !arguments.trust.is_named();
-    let (signer, verifier, trust) = match key {
-        Some(key) if alone => {
-            let services = KeyServices::default();
-            announce_key(&services, &key, context);
-            let signer = Signer::with_key(client, services, key);
-            (signer, Verifier::without_trust(), TrustReport::none())
-        }
-        Some(key) => {
-            let (config, root, trust) =
-                trust::root_and_services(&arguments.trust, config, &explicit, timeout, context)?;
-            let logged = arguments.tlog_upload;
-            let services = KeyServices::select(&config, version, logged, context.world.now())?;
-            if logged {
-                check_log(&root, &trust)?;
-            }
-            announce_key(&services, &key, context);
-            (Signer::with_key(client, services, key), Verifier::new(root), trust)
-        }
-        None => {
-            let (config, root, trust) =
-                trust::root_and_services(&arguments.trust, config, &explicit, timeout, context)?;
-            let now = context.world.now();
-            let services = Services::select(&config, version, now)?;
-            check_log(&root, &trust)?;
-            let issuer = Services::issuer(&config, now);
-            let source = token::source(arguments, issuer, context)?;
-            let audience = arguments.oidc.audience();
-            let token = token::resolve(&source, &client, audience, timeout, context)?;
-            token.check(context.world.now(), audience).map_err(|error| error.on(source.label()))?;
-            announce(&services, &source, &token, arguments.yes, context)?;
-            let signer = Signer::new(client, services, source, token, audience);
-            (signer, Verifier::new(root), trust)
-        }
-    };
+    let timeout = arguments.common.timeout;
+    let (signer, verifier, trust) = signer::signer(
+        &arguments.signing,
+        &arguments.trust,
+        &arguments.services,
+        timeout,
+        context,
+    )?;
 
     let verifier = Arc::new(verifier);
     let of_the_run =
@@ -186,10 +136,13 @@ pub(super) fn prepare(
             policy_file,
             matching: Match::Manifest,
             prov: ProvCheck::ignored(),
-            limits: super::verify::LIMITS,
+            scope: Scope { limits: super::verify::LIMITS, accept: Formats::ALL, all: false },
+            predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
+            required: Vec::new(),
             repeated_flags: Vec::new(),
         },
     });
+    let making = making(arguments.signature_format, &signer, context)?;
     Ok(SignRun {
         world: context.world.clone(),
         registry,
@@ -197,6 +150,9 @@ pub(super) fn prepare(
         signer,
         verifier,
         trust,
+        making,
+        annotations: annotations(arguments)?,
+        attestation: None,
         skip,
     })
 }
@@ -240,7 +196,7 @@ fn check_stdin(arguments: &SignArgs) -> Result<()> {
     if arguments.registry.password_stdin {
         return stdin("--password-stdin");
     }
-    if arguments.identity_token.as_deref() == Some("-") {
+    if arguments.signing.identity_token.as_deref() == Some("-") {
         return stdin("--identity-token -");
     }
     let others = [
@@ -255,6 +211,49 @@ fn check_stdin(arguments: &SignArgs) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The formats to make. Without a word of the user's both, where that is possible: the older one is all that some
+/// read, and the other all that most will.
+fn making(
+    asked: Option<SignatureFormat>,
+    signer: &Signer,
+    context: &mut Context<'_, '_>,
+) -> Result<Making> {
+    let can = signer.makes_legacy();
+    let (bundle, legacy, referrer) = match asked {
+        None => (true, can, false),
+        Some(SignatureFormat::Bundle) => (true, false, false),
+        Some(SignatureFormat::Legacy) => (false, true, false),
+        Some(SignatureFormat::Both) => (true, true, false),
+        Some(SignatureFormat::All) => (true, true, true),
+    };
+    if legacy && !can {
+        return Err(Error::usage("the log cannot promise what a legacy signature needs")
+            .cause("Rekor v2 has no signed entry timestamps; a bundle does without")
+            .hint("--signature-format bundle, or --rekor-version 1 where that is offered"));
+    }
+    if !can && asked.is_none() {
+        context.printer.note(
+            "no legacy signature beside the bundle: Rekor v2 does not promise what one needs, and clients that read nothing else will call the chart unsigned",
+        );
+    }
+    Ok(Making { bundle, legacy, referrer, asked: asked.is_some() })
+}
+
+/// `--annotations`, but for what the signature says itself.
+fn annotations(arguments: &SignArgs) -> Result<BTreeMap<String, String>> {
+    let mut said = BTreeMap::new();
+    for (key, value) in &arguments.annotations {
+        let problem = match key.as_str() {
+            TITLE_ANNOTATION | VERSION_ANNOTATION => "name and version come from Chart.yaml",
+            _ if said.insert(key.clone(), value.clone()).is_some() => "it is said twice",
+            _ => continue,
+        };
+        let flag = format!("--annotations {key}");
+        return Err(Error::usage("cannot say this of the chart").on(flag).cause(problem));
+    }
+    Ok(said)
 }
 
 /// Whose signatures suffice.
@@ -282,10 +281,10 @@ fn suffices(arguments: &SignArgs, context: &Context<'_, '_>) -> Result<Option<Su
     let unstated = matches!(policy, Policy::Unstated);
     Ok(Some(match policy::find(&arguments.policy, context)? {
         Found::Named(path) => Suffices::Rules(path, true, (!unstated).then_some(policy)),
-        Found::ByDefault(path) if unstated && arguments.key.is_none() => {
+        Found::ByDefault(path) if unstated && arguments.signing.key.is_none() => {
             Suffices::Rules(path, false, None)
         }
-        _ if unstated && arguments.key.is_none() => {
+        _ if unstated && arguments.signing.key.is_none() => {
             return Err(Error::usage("nothing says whose signature suffices")
                 .on("--skip-if-signed")
                 .hint("--certificate-identity IDENTITY --certificate-oidc-issuer URL"));
@@ -325,53 +324,4 @@ fn objects(
         })
     };
     Ok(lists::objects(named, object))
-}
-
-/// An entry that nobody could verify is not written: it would be public before that is found out.
-fn check_log(root: &TrustRoot, trust: &TrustReport) -> Result<()> {
-    match root.knows_a_log() {
-        true => Ok(()),
-        false => Err(Error::usage("trusted root has no transparency log")
-            .on(trust.source.as_str())
-            .cause("a signature is verified before it is attached, its log entry included")),
-    }
-}
-
-/// A key has no name, so nobody is asked; what becomes public is said.
-fn announce_key(services: &KeyServices, key: &PrivateKey, context: &mut Context<'_, '_>) {
-    let id = key.public().id();
-    context.printer.note(&match &services.log {
-        Some(log) => {
-            let log = host_of(log.url.as_str());
-            format!("signing with key {id}; the public key becomes part of the log {log}")
-        }
-        None => format!("signing with key {id}; nothing is logged"),
-    });
-}
-
-/// The identity goes into a public log for ever: a person is asked once, a pipeline gets one line.
-fn announce(
-    services: &Services,
-    source: &TokenSource,
-    token: &Token,
-    yes: bool,
-    context: &mut Context<'_, '_>,
-) -> Result<()> {
-    let identity = token.identity();
-    if !services.is_public_good() || yes || !context.interactive {
-        context.printer.note(&format!(
-            "signing as {identity} (token from {}); the identity becomes part of the log {}",
-            source.label(),
-            host_of(services.log.url.as_str()),
-        ));
-        return Ok(());
-    }
-    let question = format!(
-        "Signing as {identity} (token from {}) publishes this identity in a public log, for ever. Go on? [y/N] ",
-        source.label()
-    );
-    match confirm(context, &question) {
-        true => Ok(()),
-        false => Err(Error::usage("not signed").cause("the question was not answered with yes")),
-    }
 }

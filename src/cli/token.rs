@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::args::SignArgs;
+use super::args::SigningArgs;
 use super::drive::drive;
 use super::{Context, Environment, setup, sign_in};
 use crate::error::Result;
@@ -24,7 +24,7 @@ const GOOGLE_PRODUCTS: [&str; 2] = ["Google", "Google Compute Engine"];
 
 /// The place that the token comes from; `issuer` is where people of the instance sign in.
 pub(super) fn source(
-    arguments: &SignArgs,
+    arguments: &SigningArgs,
     issuer: Option<String>,
     context: &mut Context<'_, '_>,
 ) -> Result<TokenSource> {

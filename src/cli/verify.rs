@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{MatchArg, ProvArg, VerifyArgs};
+use super::args::{FormatArg, MatchArg, ProvArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::policy::{self, Found, INSECURE_NO_POLICY};
@@ -10,10 +10,10 @@ use super::{Context, Ended, key, lists, setup, trust};
 use crate::chart::{Argument, ChartReference, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Limits, Outcome, PolicySource, ProvCheck, ProvKeys, ProvMode, Report, VerifyObject, VerifyRun,
-    VerifySource, read_keyring,
+    Formats, Limits, Outcome, PolicySource, ProvCheck, ProvKeys, ProvMode, Report, Scope,
+    VerifyObject, VerifyRun, VerifySource, read_keyring,
 };
-use crate::verify::{LogCheck, Match, Policy, TrustedKey};
+use crate::verify::{COSIGN_SIGN_PREDICATE, LogCheck, Match, Policy, TrustedKey, predicate_type};
 
 /// Referrers that are listed at most (and 16 MiB of them). More than are looked at: a list has to be
 /// known to its end before its newest entries are.
@@ -82,6 +82,12 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         Found::ByDefault(path) => PolicySource::Replaced(path.display().to_string()),
         Found::Nothing => PolicySource::Flags,
     };
+    if arguments.predicate_type.is_some() && matches!(policy_file, PolicySource::Rules(_)) {
+        return Err(Error::usage("flags only narrow a policy")
+            .on("--predicate-type")
+            .cause("a rule asks for a signature, and a statement of another kind is none")
+            .hint(INSECURE_NO_POLICY));
+    }
     let trust = match (&policy, &policy_file) {
         // Every rule has its own.
         (_, PolicySource::Rules(_)) => policy::without_trust(),
@@ -106,11 +112,24 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             MatchArg::ChartLayer => Match::ChartLayer,
         },
         prov,
-        limits: Limits {
-            candidates: max_candidates,
-            bytes: arguments.max_candidate_bytes,
-            time: arguments.max_candidate_time,
+        scope: Scope {
+            limits: Limits {
+                candidates: max_candidates,
+                bytes: arguments.max_candidate_bytes,
+                time: arguments.max_candidate_time,
+            },
+            accept: formats(&arguments.accept),
+            all: arguments.all,
         },
+        predicate_type: match &arguments.predicate_type {
+            Some(named) => predicate_type(named)?,
+            None => COSIGN_SIGN_PREDICATE.to_owned(),
+        },
+        required: arguments
+            .require_predicate
+            .iter()
+            .map(|named| predicate_type(named))
+            .collect::<Result<_>>()?,
         repeated_flags: std::mem::take(&mut context.given.repeated),
     };
     let blank = |typed: &str, object: Option<&VerifyObject>| {
@@ -119,6 +138,14 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let work = async |object: &VerifyObject| run.verify(object).await;
     let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+}
+
+/// `--accept`.
+fn formats(named: &[FormatArg]) -> Formats {
+    Formats {
+        bundle: named.contains(&FormatArg::Bundle),
+        legacy: named.contains(&FormatArg::Legacy),
+    }
 }
 
 /// The keyring that was named, by the flag or as the Go plugin was told, else where Helm and GnuPG keep theirs.
@@ -166,6 +193,15 @@ fn objects(
             }
             (None, None, _) => VerifySource::Beside,
         };
+        let alone = matches!(
+            (&argument, &source),
+            (_, VerifySource::Bundle(_)) | (Argument::File(_), VerifySource::Beside)
+        );
+        if alone && context.given.has("require_predicate") {
+            return Err(Error::usage("one bundle holds one statement")
+                .on("--require-predicate")
+                .cause("it is looked for in the registry, beside the signature"));
+        }
         let host = match (&argument, &source) {
             (Argument::Reference(reference), _) => Some(reference.host.as_str()),
             (_, VerifySource::Repository(prefix)) => Some(prefix.host.as_str()),

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::error::{Class, Error, Line};
-use crate::run::{Outcome, Status, Verdict};
+use crate::run::{Format, Outcome, Status, Verdict};
 
 /// Between the columns of a line (`IDENTITY   issuer ISSUER`).
 const COLUMN_GAP: &str = "   ";
@@ -53,8 +53,11 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
         let _ = writeln!(text, "{label}: {}", escape(value));
     };
     let object = outcome.reference.as_deref().unwrap_or(&outcome.input);
+    let mut made = outcome.signatures.iter();
+    let made = made.find(|one| one.format == Some(Format::Attestation));
     let headline = match (outcome.verdict, outcome.already_signed) {
         (Verdict::Signed, Some(true)) => "Already signed",
+        (Verdict::Signed, _) if made.is_some() => "Attested",
         (Verdict::Signed, _) => "Signed",
         _ => "Verified",
     };
@@ -63,8 +66,21 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     if let (Verdict::Signed, Some(digest), None) = (outcome.verdict, digest, outcome.pushed) {
         line("Digest", digest);
     }
+    let mut named = false;
+    let bundles_only = outcome.signatures.iter().all(|one| one.format != Some(Format::Legacy));
     for signature in outcome.signatures.iter().filter(|s| s.status == Status::Accepted) {
-        if let Some(signer) = &signature.signer {
+        let told = bundles_only || outcome.verdict == Verdict::Signed;
+        if let (false, Some(format)) = (told, signature.format) {
+            line("Format", &format!("{} ({})", format.as_str(), signature.place.words()));
+        }
+        if let (Some(Format::Attestation), Some(kind)) =
+            (signature.format, &signature.predicate_type)
+        {
+            line("Predicate", kind);
+        }
+        // What we signed in several formats was signed by one.
+        let again = outcome.verdict == Verdict::Signed && std::mem::replace(&mut named, true);
+        if let Some(signer) = signature.signer.as_ref().filter(|_| !again) {
             match (&signer.key_id, &signer.identity, &signer.issuer) {
                 (Some(id), _, _) => line("Signed by", &format!("key {id}")),
                 (None, identity, issuer) => {
@@ -116,6 +132,13 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
             let authority = root.authority.as_deref().unwrap_or("no certificate authority");
             line("Trusted root", &format!("{} of {} ({authority})", root.number, root.of));
         }
+    }
+    let others = outcome.signatures.iter().filter(|s| s.status != Status::Accepted);
+    for signature in others.filter(|_| outcome.all) {
+        let format = signature.format.map_or("other", Format::as_str);
+        let why = signature.message.as_deref().or(signature.predicate_type.as_deref());
+        let place = signature.place.words();
+        line("Not counted", &format!("{} ({format}, {place})", why.unwrap_or("no signature")));
     }
     if let Some(repository) = &outcome.signature_repository {
         line("Signatures in", repository);

@@ -16,6 +16,7 @@ mod manifest;
 mod pages;
 mod push;
 mod shared_tag;
+mod signature_image;
 mod upload;
 
 use std::sync::Arc;
@@ -34,7 +35,8 @@ pub use self::manifest::{
 };
 pub use self::pages::next_link;
 pub use self::push::Pushed;
-pub use self::shared_tag::IndexWrite;
+pub use self::shared_tag::SharedWrite;
+pub use self::signature_image::{ImageParts, SignatureImage};
 use crate::error::{Error, Result};
 use crate::net::{Client, PlainHttp, Response, Url, one_line};
 

@@ -1,4 +1,4 @@
-//! Writing an index under a tag that several writers share: never repeated behind the caller's back,
+//! Writing a document under a tag that several writers share: never repeated behind the caller's back,
 //! because what was read before it is stale by then.
 
 use std::time::Duration;
@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use super::advice::{Write, advised};
 use super::client::{Repository, check_reference};
-use crate::chart::INDEX;
 use crate::error::{Error, Result};
 use crate::net::header::HeaderValue;
 use crate::net::{Method, Redirects, Request};
@@ -15,9 +14,9 @@ use crate::net::{Method, Redirects, Request};
 /// Bytes of an answer to a write, at most; nothing in them is needed.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// What became of one attempt to write an index under a tag.
+/// What became of one attempt to write a document under a shared tag.
 #[derive(Debug)]
-pub enum IndexWrite {
+pub enum SharedWrite {
     /// The registry took it.
     Stored,
     /// It did not this time, or its answer was lost: read the tag again before the next attempt.
@@ -32,17 +31,23 @@ pub enum IndexWrite {
 }
 
 impl Repository {
-    /// Stores `index` under `tag`, in one attempt. Only with `patient` is a challenge answered on the way: to
-    /// get a token takes time, in which the index grows old, so that the reading before the next attempt is the
+    /// Stores a document under `tag`, in one attempt. Only with `patient` is a challenge answered on the way: to
+    /// get a token takes time, in which the document grows old, so that the reading before the next attempt is the
     /// better place for it.
     ///
     /// # Errors
-    /// Usage: no tag. What the registry says is no error here but an [`IndexWrite`].
-    pub async fn put_index(&self, tag: &str, index: Bytes, patient: bool) -> Result<IndexWrite> {
+    /// Usage: no tag. What the registry says is no error here but an [`SharedWrite`].
+    pub async fn put_shared(
+        &self,
+        tag: &str,
+        media_type: &'static str,
+        document: Bytes,
+        patient: bool,
+    ) -> Result<SharedWrite> {
         check_reference(tag)?;
-        let size = index.len();
+        let size = document.len();
         let request = Request::new(Method::PUT, self.url(&format!("manifests/{tag}")), MAX_ANSWER)
-            .body(HeaderValue::from_static(INDEX), index)
+            .body(HeaderValue::from_static(media_type), document)
             .redirects(Redirects::SameOrigin);
         let sent = match self.shared.auth.current(&self.place) {
             Some(granted) if !patient => {
@@ -53,16 +58,16 @@ impl Repository {
         };
         let response = match sent {
             Ok(response) => response,
-            Err(error) => return Ok(IndexWrite::Again { error, wait: None }),
+            Err(error) => return Ok(SharedWrite::Again { error, wait: None }),
         };
         if response.status.is_success() {
-            return Ok(IndexWrite::Stored);
+            return Ok(SharedWrite::Stored);
         }
         let error = self.refusal(&response);
         let expired = response.status == 401 && !patient;
         if expired || matches!(response.status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) {
-            return Ok(IndexWrite::Again { error, wait: response.retry_after() });
+            return Ok(SharedWrite::Again { error, wait: response.retry_after() });
         }
-        Ok(IndexWrite::Refused(advised(error, &response, Write::Index { tag, size })))
+        Ok(SharedWrite::Refused(advised(error, &response, Write::Index { tag, size })))
     }
 }

@@ -18,7 +18,8 @@ use crate::chart::{ChartManifest, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, SignatureStore};
 use crate::verify::{
-    Bundle, Judgement, Match, NamedVersion, Policy, Signer, SubjectKind, Target, Verified, Verifier,
+    Bundle, COSIGN_SIGN_PREDICATE, Judgement, LegacySignature, Match, NamedVersion, Policy, Signer,
+    SubjectKind, Target, Verified, Verifier,
 };
 
 /// Candidates that are fetched side by side: the connections that a host gets.
@@ -37,6 +38,31 @@ pub struct Limits {
     pub time: Duration,
 }
 
+/// Which formats of signatures count (`--accept`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formats {
+    /// Sigstore bundles.
+    pub bundle: bool,
+    /// cosign's older signatures.
+    pub legacy: bool,
+}
+
+impl Formats {
+    /// Every format that is known.
+    pub const ALL: Self = Self { bundle: true, legacy: true };
+}
+
+/// What a run looks at, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// How much.
+    pub limits: Limits,
+    /// Which formats count.
+    pub accept: Formats,
+    /// Whether every signature is judged, also once enough of them were accepted (`--all`).
+    pub all: bool,
+}
+
 /// What is asked of every candidate.
 #[derive(Debug)]
 pub(super) enum Question<'a> {
@@ -48,7 +74,8 @@ pub(super) enum Question<'a> {
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) verified: Box<Verified>,
-    pub(super) bundle: Vec<u8>,
+    /// The bundle; none where an older format was turned into one.
+    pub(super) bundle: Option<Vec<u8>>,
 }
 
 /// The state of one object's verification.
@@ -57,7 +84,9 @@ pub(super) struct Findings<'a> {
     verifier: &'a Verifier,
     policy: &'a Policy,
     world: &'a World,
-    limits: Limits,
+    scope: Scope,
+    /// The kind of statement that counts.
+    predicate_type: &'a str,
     deadline: Instant,
     looked_at: usize,
     /// What was read of candidates, shared with those that are being fetched.
@@ -77,14 +106,16 @@ impl<'a> Findings<'a> {
         verifier: &'a Verifier,
         policy: &'a Policy,
         world: &'a World,
-        limits: Limits,
+        scope: Scope,
+        predicate_type: &'a str,
     ) -> Self {
         Self {
             verifier,
             policy,
             world,
-            limits,
-            deadline: Instant::now() + limits.time,
+            scope,
+            predicate_type,
+            deadline: Instant::now() + scope.limits.time,
             looked_at: 0,
             bytes: Rc::default(),
             config: OnceCell::new(),
@@ -97,9 +128,14 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Whether the signatures meet the policy; nothing more is asked then.
-    pub(super) fn met(&self) -> bool {
-        self.met.is_some()
+    /// Whether something else than a signature is looked for, which no legacy signature is.
+    pub(super) fn asks_for_others(&self) -> bool {
+        self.predicate_type != COSIGN_SIGN_PREDICATE
+    }
+
+    /// Whether nothing more has to be asked: the signatures meet the policy, and nobody wants to see the others.
+    pub(super) fn done(&self) -> bool {
+        self.met.is_some() && !self.scope.all
     }
 
     /// Looks at what one place answered, until the signatures meet the policy.
@@ -120,7 +156,7 @@ impl<'a> Findings<'a> {
         // Claims order the candidates and exclude none; among equals the newest comes first.
         candidates.sort_by(|a, b| b.created.cmp(&a.created));
         let (likely, others): (Vec<_>, Vec<_>) =
-            candidates.into_iter().partition(Candidate::looks_like_a_signature);
+            candidates.into_iter().partition(|one: &Candidate| one.looks_like(self.predicate_type));
         // The likeliest comes alone: mostly it is the one, and nothing else has to be fetched then.
         let (first, likely) = likely.split_at(likely.len().min(1));
         for batch in [first, likely, &others] {
@@ -135,7 +171,7 @@ impl<'a> Findings<'a> {
         batch: &[Candidate],
         question: &Question<'_>,
     ) {
-        if self.met() || batch.is_empty() {
+        if self.done() || batch.is_empty() {
             return;
         }
         let read = Rc::clone(&self.bytes);
@@ -147,11 +183,9 @@ impl<'a> Findings<'a> {
             .buffered(SIDE_BY_SIDE);
         let total = batch.len();
         let mut seen = 0;
-        while !self.met() && seen < total {
+        while !self.done() && seen < total {
             if let Some(error) = self.limit_reached() {
-                let left = total - seen;
-                let words = if left == 1 { "candidate was" } else { "candidates were" };
-                self.undecided.push(error.note(format!("{left} {words} not looked at")));
+                self.undecided.push(error.note(not_looked_at(total - seen)));
                 return;
             }
             let Ok(next) = tokio::time::timeout_at(self.deadline, fetched.next()).await else {
@@ -159,14 +193,12 @@ impl<'a> Findings<'a> {
             };
             let Some((candidate, content)) = next else { return };
             seen += 1;
-            self.looked_at += 1;
-            let report = self.consider(place, candidate, content, question).await;
-            self.signatures.push(report);
+            self.consider(place, candidate, content, question).await;
         }
     }
 
     fn limit_reached(&self) -> Option<Error> {
-        let Limits { candidates, bytes, time } = self.limits;
+        let Limits { candidates, bytes, time } = self.scope.limits;
         let cause = if self.looked_at >= candidates {
             format!("{candidates} candidates were looked at (--max-candidates)")
         } else if self.bytes.get() >= bytes {
@@ -185,7 +217,7 @@ impl<'a> Findings<'a> {
         candidate: &Candidate,
         content: Result<Content>,
         question: &Question<'_>,
-    ) -> SignatureReport {
+    ) {
         let mut report = SignatureReport {
             status: Status::Undecided,
             reason: None,
@@ -203,38 +235,100 @@ impl<'a> Findings<'a> {
             trusted_as: None,
             valid_signer: None,
         };
-        let bytes = match content {
-            Ok(Content::Bundle(bytes)) => bytes,
-            Ok(Content::Legacy) => {
+        let report = match content {
+            Ok(Content::Legacy(layers)) => {
                 report.format = Some(Format::Legacy);
-                let error = Error::undecided(
-                    Reason::UnsupportedFormat,
-                    "a legacy cosign signature is there, which cannot be judged yet",
-                );
-                return self.leave_open(report, error);
+                return self.consider_legacy(&report, layers, question).await;
+            }
+            Ok(Content::Bundle(bytes)) => {
+                report.format = Some(Format::Bundle);
+                let bundle = Bundle::parse(&bytes);
+                self.weigh(report, bundle, Some(bytes), question).await
             }
             Ok(Content::Other) => {
                 report.status = Status::Other;
                 report.predicate_type.clone_from(&candidate.predicate_type);
-                return report;
+                report
             }
-            Err(error) if error.class == Class::Refused => return self.refuse(report, error, None),
-            Err(error) => return self.leave_open(report, error),
+            Err(error) => self.fail(report, error),
         };
-        report.format = Some(Format::Bundle);
-        let bundle = match Bundle::parse(&bytes) {
+        self.looked_at += 1;
+        self.signatures.push(report);
+    }
+
+    /// Looks at the legacy signatures of one manifest, each a candidate of its own.
+    async fn consider_legacy(
+        &mut self,
+        blank: &SignatureReport,
+        layers: Vec<Result<LegacySignature>>,
+        question: &Question<'_>,
+    ) {
+        let total = layers.len();
+        for (seen, layer) in layers.into_iter().enumerate() {
+            if self.done() {
+                return;
+            }
+            if seen > 0
+                && let Some(error) = self.limit_reached()
+            {
+                self.undecided.push(error.note(not_looked_at(total - seen)));
+                return;
+            }
+            let report = match layer {
+                Ok(pieces) => self.weigh(blank.clone(), pieces.to_bundle(), None, question).await,
+                Err(error) => self.fail(blank.clone(), error),
+            };
+            self.looked_at += 1;
+            self.signatures.push(report);
+        }
+    }
+
+    /// What could not be had is open, and what cannot be read is refused.
+    fn fail(&mut self, report: SignatureReport, error: Error) -> SignatureReport {
+        match error.class {
+            Class::Refused => self.refuse(report, error, None),
+            _ => self.leave_open(report, error),
+        }
+    }
+
+    /// Judges one signature. `bytes` are those of the bundle, where it was one from the start.
+    async fn weigh(
+        &mut self,
+        mut report: SignatureReport,
+        bundle: Result<Bundle>,
+        bytes: Option<Vec<u8>>,
+        question: &Question<'_>,
+    ) -> SignatureReport {
+        let counts = match report.format {
+            Some(Format::Legacy) => self.scope.accept.legacy,
+            _ => self.scope.accept.bundle,
+        };
+        if !counts {
+            report.status = Status::Other;
+            report.reason = Some(Reason::UnsupportedFormat.as_str());
+            report.message = Some("signatures of this format were not asked for (--accept)".into());
+            return report;
+        }
+        let bundle = match bundle {
             Ok(bundle) => bundle,
             Err(error) => return self.refuse(report, error, None),
         };
-        report.predicate_type = bundle.statement().map(|s| s.predicate_type.clone());
+        // A legacy signature has no statement of its own.
+        if bundle.message().is_none() {
+            report.predicate_type = bundle.statement().map(|s| s.predicate_type.clone());
+        }
         match self.judge(&bundle, question).await {
             Ok(Judgement::Accepted(verified)) => {
                 fill(&mut report, &verified, question);
+                if self.predicate_type != COSIGN_SIGN_PREDICATE {
+                    report.format = Some(Format::Attestation);
+                }
                 let identity = verified.identities().first();
                 let identity = identity.and_then(|at| self.policy.identities().get(*at));
                 report.trusted_as = identity.map(TrustedAs::from);
                 self.accepted.push(Accepted { verified, bundle: bytes });
-                self.met = self.meeting();
+                // With --all the first that met the policy stay those that did.
+                self.met = self.met.take().or_else(|| self.meeting());
                 report
             }
             Ok(Judgement::Other { .. }) => {
@@ -285,13 +379,17 @@ impl<'a> Findings<'a> {
         let now = self.world.now();
         let (resolved, matching) = match question {
             Question::File(question) => {
-                return Ok(self.verifier.verify(bundle, question, self.policy, now));
+                let question = crate::verify::Question {
+                    predicate_type: self.predicate_type,
+                    ..question.clone()
+                };
+                return Ok(self.verifier.verify(bundle, &question, self.policy, now));
             }
             Question::Reference { resolved, matching } => (resolved, *matching),
         };
         // With the layer alone neither annotations nor config are signed.
-        let needs_config =
-            matching == Match::Manifest && Verifier::needs_config(bundle, &resolved.manifest);
+        let needs_config = matching == Match::Manifest
+            && Verifier::needs_config(bundle, &resolved.manifest, self.predicate_type);
         let config = if needs_config {
             Some(self.config.get_or_try_init(|| resolved.config()).await?)
         } else {
@@ -302,6 +400,7 @@ impl<'a> Findings<'a> {
             target,
             name: Some(&resolved.name),
             version: resolved.version.clone(),
+            predicate_type: self.predicate_type,
         };
         Ok(self.verifier.verify(bundle, &question, self.policy, now))
     }
@@ -403,6 +502,11 @@ impl<'a> Findings<'a> {
         Err(Error::new(Class::Unsigned, Reason::Unsigned, "unsigned")
             .line("looked in", places.join(", ")))
     }
+}
+
+fn not_looked_at(left: usize) -> String {
+    let words = if left == 1 { "candidate was" } else { "candidates were" };
+    format!("{left} {words} not looked at")
 }
 
 /// Which refusal helps most: somebody wrong signed for sure, the right chart is another one, and so on down to

@@ -3,6 +3,7 @@
 //! Every command calls these. No step calls back, and nothing here knows the command line or prints.
 
 mod findings;
+mod formats;
 mod provenance;
 mod push;
 mod report;
@@ -18,7 +19,8 @@ mod world;
 
 use crate::error::{Error, Reason, Result};
 
-pub use findings::Limits;
+pub use findings::{Formats, Limits, Scope};
+pub use formats::Making;
 pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
 pub use push::{PushObject, PushRun};
 pub use report::{
@@ -27,7 +29,7 @@ pub use report::{
 };
 pub use resolve::ChartName;
 pub use rules::{PolicySource, Rules};
-pub use sign::{SignObject, SignRun};
+pub use sign::{Attestation, SignObject, SignRun};
 pub use skip::SkipIfSigned;
 pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};
 pub use trust::{Trust, Trusted};

@@ -173,6 +173,9 @@ pub struct Outcome {
     /// Whether the signatures that were accepted cover everything that the chart is called by.
     #[serde(skip)]
     pub whole: bool,
+    /// Whether every signature is to be told of, also those that did not count.
+    #[serde(skip)]
+    pub all: bool,
     /// How the signature binds the chart, for people.
     #[serde(skip)]
     pub notes: Vec<String>,
@@ -213,6 +216,7 @@ impl Outcome {
             already_signed: None,
             pushed: None,
             whole: false,
+            all: false,
             notes: Vec::new(),
             error: None,
             aftermath: "nothing was verified",
@@ -304,6 +308,17 @@ pub enum Format {
     Legacy,
 }
 
+impl Format {
+    /// The word in JSON, and for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attestation => "attestation",
+            Self::Bundle => "bundle",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
 /// One candidate and what became of it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -344,6 +359,7 @@ pub struct SignatureReport {
 impl SignatureReport {
     /// A signature that was just made and verified.
     pub(super) fn of_made(
+        format: Format,
         place: Place,
         digest: &Digest,
         subject: SubjectReport,
@@ -353,10 +369,10 @@ impl SignatureReport {
             status: Status::Accepted,
             reason: None,
             message: None,
-            format: Some(Format::Bundle),
+            format: Some(format),
             place,
             digest: Some(digest.to_string()),
-            predicate_type: Some(COSIGN_SIGN_PREDICATE.to_owned()),
+            predicate_type: (format == Format::Bundle).then(|| COSIGN_SIGN_PREDICATE.to_owned()),
             subject: Some(subject),
             signer: Some(SignerReport::from(verified.signer())),
             log: verified.log().map(LogReport::from),

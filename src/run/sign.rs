@@ -1,29 +1,23 @@
 //! Signing: resolve, check that the chart is what it says, prove that we may write, sign, attach.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future;
-
-use super::report::{
-    Attached, Chart, Outcome, Place, SignatureReport, SubjectReport, TrustReport, Verdict,
-};
+use super::formats::Making;
+use super::report::{Chart, Outcome, TrustReport, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::skip::{SkipIfSigned, leave_alone};
 use super::verify::{describe, read_chart};
 use super::{World, off_thread};
 use crate::chart::version::TagMeaning;
-use crate::chart::{
-    Archive, Argument, ChartReference, Descriptor, Digest, RepositoryPrefix, shell_word,
-};
+use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
-use crate::sign::{Content, KeyCheck, Signed, Signer};
-use crate::store::{
-    Listing, Through, attach, bundle_path, prove_write_access, survey, write_bundle,
-};
+use crate::sign::Signer;
+use crate::store::{bundle_path, write_bundle};
 use crate::verify::{
-    Statement, SubjectKind, TITLE_ANNOTATION, UnverifiedProvenance, VERSION_ANNOTATION, Verifier,
+    Statement, TITLE_ANNOTATION, UnverifiedProvenance, VERSION_ANNOTATION, Verifier,
 };
 
 /// One object to sign.
@@ -59,8 +53,34 @@ pub struct SignRun {
     pub verifier: Arc<Verifier>,
     /// What the report says of the trusted root.
     pub trust: TrustReport,
+    /// The formats that are made.
+    pub making: Making,
+    /// What the user says of the chart, as cosign's `-a` does.
+    pub annotations: BTreeMap<String, String>,
+    /// What is said instead of that the chart is signed.
+    pub attestation: Option<Attestation>,
     /// Whose signatures suffice.
     pub skip: Option<SkipIfSigned>,
+}
+
+/// A statement of another kind about charts.
+#[derive(Clone, Debug)]
+pub struct Attestation {
+    /// The kind.
+    pub predicate_type: String,
+    /// The predicate, a JSON object.
+    pub predicate: Vec<u8>,
+}
+
+impl Attestation {
+    /// Whether a statement can be made of it.
+    ///
+    /// # Errors
+    /// Usage, when the predicate is no JSON object with distinct keys.
+    pub fn check(&self) -> Result<()> {
+        let any = Statement::of_chart("", "", None, &Digest::of(b""), None);
+        any.attesting(&self.predicate_type, &self.predicate).map(drop)
+    }
 }
 
 /// How far a chart has come: what can be said of it if the run ends undecided, or is cut off.
@@ -131,79 +151,37 @@ impl SignRun {
             self.world.claim(&path, object.argument.typed())?;
         }
         self.world.enter("checking write access");
-        let subjects = self.places_of(&resolved).await?;
+        let plan = self.plan(&resolved).await?;
 
-        let statement = Statement::of_chart(
+        let mut statement = Statement::of_chart(
             archive.name(),
             archive.version(),
             Some(&resolved.manifest),
             &resolved.manifest.chart.digest,
             resolved.manifest.prov.as_ref().map(|prov| &prov.digest),
         );
+        statement.annotate(&self.annotations);
         self.world.enter("signing");
         self.world.leaves(Aftermath::SIGNING);
-        let signed = self.make(&statement, resolved.manifest.digest).await?;
+        let made = self.make_all(&plan, &resolved, &statement).await?;
 
         // Written before it is attached: what is public cannot be made again, only attached again.
-        if let Some(target) = &object.bundle_out {
-            let path = write_bundle(target, &file_name, &signed.json)?;
-            outcome.bundle_file = Some(path.display().to_string());
+        match (&object.bundle_out, &made.bundle) {
+            (Some(target), Some(signed)) => {
+                let path = write_bundle(target, &file_name, &signed.json)?;
+                outcome.bundle_file = Some(path.display().to_string());
+            }
+            (Some(_), None) => self.world.warn("a legacy signature is no bundle: none is written"),
+            (None, _) => {}
         }
-        self.world.leaves(match signed.verified.log() {
-            Some(_) => Aftermath::ATTACHING,
-            None => Aftermath::ATTACHING_UNLOGGED,
+        self.world.leaves(match made.is_logged() {
+            true => Aftermath::ATTACHING,
+            false => Aftermath::ATTACHING_UNLOGGED,
         });
         self.world.enter("attaching the signature");
-        let now = self.world.now();
-        let mut attached = attach(&resolved.signatures, &subjects, &signed.json, now).await?;
-        if attached.iter().any(|one| !one.is_settled()) {
-            self.world.enter("waiting for the signature to stay listed");
-            self.world.settle();
-            future::try_join_all(attached.iter_mut().map(|one| one.settle())).await?;
-        }
-        let attached = attached.iter().map(|one| (place_of(one.through), one.digest));
-        let attached: Vec<_> = attached.collect();
-        let reported =
-            |(place, digest): &(Place, Digest)| report(&resolved, *place, digest, &signed.verified);
-        outcome.signatures = attached.first().map(reported).into_iter().collect();
-        let attached = attached.into_iter();
-        let attached =
-            attached.map(|(place, digest)| Attached { place, digest: digest.to_string() });
-        outcome.attached = Some(attached.collect());
+        self.attach_all(&plan, made, &resolved, outcome).await?;
         outcome.digest_ref = Some(resolved.pinned());
         Ok(())
-    }
-
-    /// What the signature is attached to, and who will list it there: what stands against it is found out
-    /// before anything is made public.
-    async fn places_of(&self, resolved: &Resolved) -> Result<Vec<(Descriptor, Listing)>> {
-        let repository = &resolved.signatures;
-        let subjects = resolved.subjects();
-        let surveys = subjects.iter().map(|subject| survey(repository, &subject.digest));
-        let (access, listings) =
-            future::join(prove_write_access(repository), future::join_all(surveys)).await;
-        access?;
-        let listings: Vec<Listing> = listings.into_iter().collect::<Result<_>>()?;
-        for listing in &listings {
-            if let Listing::Unknown(error) = listing {
-                self.world
-                    .warn(format!("{error}: the signature is listed under the fallback tag too"));
-            }
-        }
-        Ok(subjects.into_iter().zip(listings).collect())
-    }
-
-    /// Makes a bundle over `statement`, judged for `artifact`, one of its subjects.
-    pub(super) async fn make(&self, statement: &Statement, artifact: Digest) -> Result<Signed> {
-        let payload = statement.to_bytes()?;
-        let content = Content::Statement { payload: &payload, artifact };
-        match &self.signer.key() {
-            Some(key) => {
-                let check = KeyCheck { verifier: &self.verifier, key };
-                self.signer.sign(content, &check).await
-            }
-            None => self.signer.sign(content, &*self.verifier).await,
-        }
     }
 
     async fn by_reference(
@@ -304,25 +282,4 @@ fn same(what: &str, reason: Reason, expected: &str, source: &str, found: &str) -
     }
     Err(Error::refused(reason, format!("{what} does not match"))
         .expected_found(format!("{expected}  ({source})"), format!("{found}  (Chart.yaml)")))
-}
-
-fn place_of(through: Through) -> Place {
-    match through {
-        Through::Api => Place::Referrers,
-        Through::FallbackTag => Place::FallbackTag,
-    }
-}
-
-fn report(
-    resolved: &Resolved,
-    place: Place,
-    digest: &Digest,
-    verified: &crate::verify::Verified,
-) -> SignatureReport {
-    let (kind, subject) = match &resolved.manifest.index {
-        Some(index) => (SubjectKind::Index, index.digest),
-        None => (SubjectKind::Manifest, resolved.manifest.digest),
-    };
-    let subject = SubjectReport { kind: kind.as_str(), digest: subject.to_string() };
-    SignatureReport::of_made(place, digest, subject, verified)
 }

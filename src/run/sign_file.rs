@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::off_thread;
 use super::push::read_prov;
-use super::report::{Chart, Outcome, Place, SignatureReport, SubjectReport};
+use super::report::{Chart, Format, Outcome, Place, SignatureReport, SubjectReport};
 use super::sign::{SignObject, SignRun};
 use super::skip::leave_alone;
 use super::verify::read_chart;
@@ -27,6 +27,10 @@ impl SignRun {
         if object.version.is_some() || object.chart.is_some() {
             return Err(Error::usage("--version and --chart are for references")
                 .cause("name and version of a file come from its Chart.yaml"));
+        }
+        if self.making.asked && self.making.legacy {
+            return Err(Error::usage("a legacy signature is for a chart in a registry")
+                .hint("--repository oci://HOST/PATH"));
         }
         self.world.enter("reading the chart");
         let opened = path.to_owned();
@@ -69,7 +73,8 @@ impl SignRun {
 
         self.world.enter("signing");
         self.world.leaves(SIGNING);
-        let statement = Statement::of_chart(name, version, None, &digest, prov.as_ref());
+        let mut statement = Statement::of_chart(name, version, None, &digest, prov.as_ref());
+        statement.annotate(&self.annotations);
         let signed = self.make(&statement, digest).await?;
         // Somebody else's, who was faster.
         if place.is_taken() && !may_replace {
@@ -80,8 +85,13 @@ impl SignRun {
             SubjectReport { kind: SubjectKind::Chart.as_str(), digest: digest.to_string() };
         let digest = Digest::of(&signed.json);
         outcome.bundle_file = Some(written.display().to_string());
-        outcome.signatures =
-            vec![SignatureReport::of_made(Place::File, &digest, subject, &signed.verified)];
+        outcome.signatures = vec![SignatureReport::of_made(
+            Format::Bundle,
+            Place::File,
+            &digest,
+            subject,
+            &signed.verified,
+        )];
         Ok(())
     }
 }

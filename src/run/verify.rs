@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::findings::{Accepted, Findings, Limits, Question};
+use super::findings::{Accepted, Findings, Question, Scope};
 use super::provenance::{ProvCheck, ProvSubject, only_provenance};
 use super::push::read_prov;
-use super::report::{Chart, Outcome, Place, PolicyReport, Verdict};
+use super::report::{Chart, Outcome, Place, PolicyReport, Status, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::rules::PolicySource;
 use super::trust::{Trust, Trusted};
@@ -71,8 +71,12 @@ pub struct VerifyRun {
     pub matching: Match,
     /// How Helm's provenance file is looked at.
     pub prov: ProvCheck,
-    /// How much is looked at.
-    pub limits: Limits,
+    /// What is looked at, and until when.
+    pub scope: Scope,
+    /// The kind of statement that counts (`--predicate-type`).
+    pub predicate_type: String,
+    /// Kinds of statements that have to be there too (`--require-predicate`).
+    pub required: Vec<String>,
     /// Flags that a command in a hint repeats, with their values.
     pub repeated_flags: Vec<(String, Option<String>)>,
 }
@@ -107,6 +111,7 @@ impl VerifyRun {
     /// An outcome that knows nothing of the object yet, only what the run relies on.
     pub fn unfinished(&self, typed: &str, weakened: &[String]) -> Outcome {
         let mut outcome = Outcome::new(typed);
+        outcome.all = self.scope.all;
         outcome.weakened = weakened.to_vec();
         outcome.policy = Some(match &self.policy_file {
             PolicySource::Rules(rules) => rules.report(),
@@ -163,7 +168,7 @@ impl VerifyRun {
                 .map_err(|error| error.at_digest(resolved.manifest.digest))?;
         }
         let question = Question::Reference { resolved: &resolved, matching: self.matching };
-        let mut findings = self.findings(&trusted, policy);
+        let mut findings = self.findings(&trusted, policy, &self.predicate_type);
         match &object.source {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
@@ -184,6 +189,9 @@ impl VerifyRun {
             true => self.provenance_of(&resolved, &concluded, outcome).await,
         };
         let accepted = with_provenance(concluded, looked_at, outcome)
+            .map_err(|error| error.on(&object_words).at_digest(resolved.manifest.digest))?;
+        self.require(&trusted, policy, &resolved, &question, outcome)
+            .await
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
         if note(&accepted, resolved.manifest.index.is_some(), outcome) {
             outcome.digest_ref = Some(resolved.pinned());
@@ -253,9 +261,15 @@ impl VerifyRun {
                 None => (None, TagMeaning::NotChecked),
             },
         };
+        let mut beside = None;
         let target = Target::File { digest, named: &named };
-        let question = Question::File(crate::verify::Question { target, name, version });
-        let mut findings = self.findings(&trusted, policy);
+        let question = Question::File(crate::verify::Question {
+            target,
+            name,
+            version,
+            predicate_type: &self.predicate_type,
+        });
+        let mut findings = self.findings(&trusted, policy, &self.predicate_type);
         match &object.source {
             VerifySource::Bundle(path) => {
                 let path = path.clone();
@@ -272,6 +286,7 @@ impl VerifyRun {
                 let resolved = resolve(&self.world, self.places(), &reference, None, None).await?;
                 outcome.signature_repository = resolved.signature_repository();
                 self.ask_registry(&resolved, &question, &mut findings).await;
+                beside = Some(resolved);
             }
         }
         let retry = path.display().to_string();
@@ -285,8 +300,46 @@ impl VerifyRun {
         };
         let accepted = with_provenance(concluded, looked_at, outcome)
             .map_err(|error| error.at_digest(digest))?;
+        if let Some(resolved) = &beside {
+            self.require(&trusted, policy, resolved, &question, outcome)
+                .await
+                .map_err(|error| error.at_digest(digest))?;
+        }
         note(&accepted, false, outcome);
         self.keep(object, &accepted, outcome)
+    }
+
+    /// Looks for the statements that have to be there too, by those who are trusted for the signature.
+    ///
+    /// # Errors
+    /// Refused (`wrong-predicate`), when everybody was asked and there is none; else as of the signature.
+    async fn require(
+        &self,
+        trusted: &Trusted,
+        policy: &Policy,
+        resolved: &Resolved,
+        question: &Question<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        for predicate_type in &self.required {
+            let mut findings = self.findings(trusted, policy, predicate_type);
+            self.ask_registry(resolved, question, &mut findings).await;
+            let (mut looked_in, mut found) = (Vec::new(), Vec::new());
+            let decided = findings.decide(&mut looked_in, &mut found, "");
+            found.retain(|one| one.status != Status::Other);
+            outcome.signatures.extend(found);
+            decided.map_err(|error| match error.class {
+                Class::Unsigned => Error {
+                    class: Class::Refused,
+                    reason: Reason::WrongPredicate,
+                    what: "required attestation is missing".to_owned(),
+                    ..error
+                }
+                .line("expected", predicate_type.clone()),
+                _ => error.line("required", predicate_type.clone()),
+            })?;
+        }
+        Ok(())
     }
 
     fn places(&self) -> Places<'_> {
@@ -294,8 +347,13 @@ impl VerifyRun {
         Places { registry: &self.registry, access: Access::Pull, signatures }
     }
 
-    fn findings<'a>(&'a self, trusted: &'a Trusted, policy: &'a Policy) -> Findings<'a> {
-        Findings::new(&trusted.verifier, policy, &self.world, self.limits)
+    fn findings<'a>(
+        &'a self,
+        trusted: &'a Trusted,
+        policy: &'a Policy,
+        predicate_type: &'a str,
+    ) -> Findings<'a> {
+        Findings::new(&trusted.verifier, policy, &self.world, self.scope, predicate_type)
     }
 
     /// The places of a registry in turn: the API, and only where that met no policy the two tags.
@@ -306,7 +364,7 @@ impl VerifyRun {
         findings: &mut Findings<'_>,
     ) {
         for subject in resolved.subjects() {
-            if findings.met() {
+            if findings.done() {
                 return;
             }
             self.ask_about(&resolved.signatures, &subject.digest, question, findings).await;
@@ -322,10 +380,15 @@ impl VerifyRun {
     ) {
         let referrers = Referrers::new(repository, *subject);
         self.ask(&referrers, Place::Referrers, question, findings).await;
-        if findings.met() {
+        if findings.done() {
             return;
         }
         let fallback = FallbackTag::new(repository, *subject);
+        // Under the other tag there is nothing but the older format.
+        if !self.scope.accept.legacy || findings.asks_for_others() {
+            self.ask(&fallback, Place::FallbackTag, question, findings).await;
+            return;
+        }
         let cosign = CosignTag::new(repository, subject);
         let (by_tag, legacy) =
             futures_util::future::join(fallback.discover(), cosign.discover()).await;
@@ -431,7 +494,13 @@ impl VerifyRun {
         accepted: &[Accepted],
         outcome: &mut Outcome,
     ) -> Result<()> {
-        let (Some(target), Some(first)) = (&object.bundle_out, accepted.first()) else {
+        let Some(target) = &object.bundle_out else { return Ok(()) };
+        if accepted.is_empty() {
+            return Ok(());
+        }
+        let Some(bundle) = accepted.iter().find_map(|one| one.bundle.as_ref()) else {
+            self.world
+                .warn("what was accepted is a legacy signature, and no bundle: none is written");
             return Ok(());
         };
         let name = outcome.chart.as_ref().map_or_else(
@@ -440,7 +509,7 @@ impl VerifyRun {
         );
         let file_name = format!("{name}.tgz");
         self.world.claim(&bundle_path(target, &file_name)?, object.argument.typed())?;
-        let path = write_bundle(target, &file_name, &first.bundle)?;
+        let path = write_bundle(target, &file_name, bundle)?;
         outcome.bundle_file = Some(path.display().to_string());
         Ok(())
     }

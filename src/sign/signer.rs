@@ -20,7 +20,7 @@ use super::fulcio::{self, Certificate};
 use super::identity::TokenSource;
 use super::rekor::{self, Record};
 use super::service::Service;
-use super::services::{KeyServices, Services};
+use super::services::{KeyServices, RekorVersion, Services};
 use super::signing_key::SigningKey;
 use super::timestamp;
 use super::token::{Token, bad};
@@ -265,6 +265,12 @@ impl Signer {
         let logged = self.services.log.is_some();
         let log = if logged { LogCheck::Required } else { LogCheck::Ignored };
         Some(TrustedKey { key: key.public().clone(), log })
+    }
+
+    /// Whether what it signs can be written as a legacy signature too: with the promise of a log, which only
+    /// Rekor v1 gives, or by a key without any log.
+    pub fn makes_legacy(&self) -> bool {
+        self.services.log.as_ref().is_none_or(|log| log.version == RekorVersion::V1)
     }
 
     /// The certificate that signs now: the one of this run, or a new one where there is none or it nears

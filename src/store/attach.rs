@@ -1,18 +1,21 @@
-//! Attaching a bundle to a manifest as a referrer: listed by the registry where it has the API, else by us in
-//! the fallback tag.
+//! Attaching signatures to a manifest: a bundle as a referrer, listed by the registry where it has the API, else
+//! by us in the fallback tag; a legacy signature in the image under the `.sig` tag.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::fallback_tag::FallbackTag;
-use super::shared_index::{Pace, Unsettled};
+use super::cosign_tag::{SignatureLayer, for_writing};
+use super::fallback_tag::{FallbackTag, IndexEntry};
+use super::shared_tag::{Pace, Unsettled};
 use crate::chart::{Descriptor as Subject, Digest, MANIFEST};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{
-    Descriptor, EMPTY_BLOB, Entry, Pushed, Referrer, Referrers as Answer, Repository,
+    Descriptor, EMPTY_BLOB, Entry, ImageParts, Pushed, Referrer, Referrers as Answer, Repository,
+    SignatureImage,
 };
-use crate::verify::COSIGN_SIGN_PREDICATE;
+use crate::verify::SIMPLE_SIGNING;
 
 /// Bundles up to this size also stand in their manifest as `data` (OCI image specification,
 /// descriptor), which saves every reader that knows the field a request.
@@ -67,6 +70,15 @@ pub enum Through {
     Api,
     /// We listed it in the fallback tag.
     FallbackTag,
+    /// It is a layer of the image under the `.sig` tag.
+    CosignTag,
+}
+
+/// Who may still take something out of its list by mistake.
+#[derive(Debug)]
+enum Waiting {
+    Index(Unsettled<IndexEntry>),
+    Image(Unsettled<SignatureLayer>),
 }
 
 /// A bundle that was attached to one manifest.
@@ -76,7 +88,7 @@ pub struct Attached {
     pub through: Through,
     /// The digest of the manifest that holds it.
     pub digest: Digest,
-    unsettled: Option<Unsettled>,
+    unsettled: Option<Waiting>,
 }
 
 impl Attached {
@@ -93,13 +105,14 @@ impl Attached {
     /// Undecided, when other writers keep taking it out of the list, or the registry fails.
     pub async fn settle(&mut self) -> Result<()> {
         match self.unsettled.take() {
-            Some(entry) => entry.settle().await,
+            Some(Waiting::Index(entry)) => entry.settle().await,
+            Some(Waiting::Image(layer)) => layer.settle().await,
             None => Ok(()),
         }
     }
 }
 
-/// Attaches `bundle` to each of `subjects` as a referrer, and sees to it that it is listed ([`survey`] has
+/// Attaches `bundle` over a statement of this kind to each of `subjects` as a referrer, and sees to it that it is listed ([`survey`] has
 /// told by whom). The empty config has been pushed before ([`prove_write_access`]). What is answered is
 /// still to be settled.
 ///
@@ -111,21 +124,89 @@ pub async fn attach(
     repository: &Repository,
     subjects: &[(Subject, Listing)],
     bundle: &[u8],
+    predicate_type: &str,
     created: jiff::Timestamp,
 ) -> Result<Vec<Attached>> {
     repository.push_blob(bundle.to_vec().into()).await?;
     let inline = bundle.len() <= MAX_INLINED_BYTES;
     let mut attached = Vec::with_capacity(subjects.len());
     for (subject, listing) in subjects {
-        let described = Descriptor {
-            digest: subject.digest,
-            size: subject.size,
-            ..Descriptor::of(&subject.media_type, &[])
-        };
-        let referrer = Referrer::new(&described, bundle, COSIGN_SIGN_PREDICATE, created, inline);
+        let described = described(subject);
+        let referrer = Referrer::new(&described, bundle, predicate_type, created, inline);
         attached.push(attach_one(repository, &subject.digest, listing, referrer).await?);
     }
     Ok(attached)
+}
+
+/// Finds out whether a legacy signature of `subject` can be kept, before anything is made public. Nothing is
+/// written.
+///
+/// # Errors
+/// Undecided: not asked, or something else is under the tag.
+pub async fn survey_signatures(repository: &Repository, subject: &Digest) -> Result<()> {
+    for_writing(repository, subject).await.map(drop)
+}
+
+/// A legacy signature: the payload, and its proof as annotations.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// What is signed.
+    pub payload: Vec<u8>,
+    /// What proves it.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Signature {
+    async fn stored(self, repository: &Repository) -> Result<Descriptor> {
+        let mut layer = Descriptor::of(SIMPLE_SIGNING, &self.payload);
+        layer.annotations = self.annotations;
+        repository.push_blob(self.payload.into()).await?;
+        Ok(layer)
+    }
+}
+
+/// Adds a legacy signature to those of `subject`, under the `.sig` tag. What is answered is still to be settled.
+///
+/// # Errors
+/// Undecided, when the registry does not take a part of it.
+pub async fn attach_signature(
+    repository: &Repository,
+    subject: Digest,
+    signature: Signature,
+) -> Result<Attached> {
+    let layer = signature.stored(repository).await?;
+    let held = layer.digest;
+    let layer = SignatureLayer { subject, layer };
+    let unsettled = Unsettled::add(repository, layer, Pace::default()).await?;
+    // The image as it was then; others change it.
+    let digest = unsettled.document().unwrap_or(held);
+    Ok(Attached { through: Through::CosignTag, digest, unsettled: Some(Waiting::Image(unsettled)) })
+}
+
+/// Attaches a legacy signature to `subject` as a referrer (cosign's OCI 1.1 experiment, which Ratify reads).
+/// What is answered is still to be settled.
+///
+/// # Errors
+/// Undecided, when the registry does not take a part of it, or does not list it afterwards.
+pub async fn refer_signature(
+    repository: &Repository,
+    subject: &Subject,
+    listing: &Listing,
+    signature: Signature,
+) -> Result<Attached> {
+    let layer = signature.stored(repository).await?;
+    let (ImageParts { config, manifest }, entry) =
+        SignatureImage::referring(&described(subject), &layer);
+    repository.push_blob(config).await?;
+    attach_one(repository, &subject.digest, listing, Referrer { bytes: manifest, entry }).await
+}
+
+fn described(subject: &Subject) -> Descriptor {
+    Descriptor {
+        digest: subject.digest,
+        size: subject.size,
+        ..Descriptor::of(&subject.media_type, &[])
+    }
 }
 
 async fn attach_one(
@@ -147,8 +228,10 @@ async fn attach_one(
     if asks && is_listed(repository, subject, &digest).await? {
         return Ok(Attached { through: Through::Api, digest, unsettled: None });
     }
-    let unsettled = Unsettled::add(repository, *subject, entry, Pace::default()).await?;
-    Ok(Attached { through: Through::FallbackTag, digest, unsettled: Some(unsettled) })
+    let entry = IndexEntry { subject: *subject, entry };
+    let unsettled = Unsettled::add(repository, entry, Pace::default()).await?;
+    let unsettled = Some(Waiting::Index(unsettled));
+    Ok(Attached { through: Through::FallbackTag, digest, unsettled })
 }
 
 /// Stores a signature manifest under its digest. CNCF distribution rewrites the link of a blob that is uploaded

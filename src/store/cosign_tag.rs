@@ -1,23 +1,91 @@
 //! The tag `sha256-HEX.sig`, where cosign kept signatures before bundles.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
+use bytes::Bytes;
+
+use super::listing::{missing, unpack};
+use super::shared_tag::SharedEntry;
 use super::{Candidate, Content, Discovered, SignatureStore};
-use crate::chart::Digest;
-use crate::error::Result;
-use crate::registry::Repository;
+use crate::chart::{Digest, MANIFEST};
+use crate::error::{Error, Reason, Result};
+use crate::registry::{Descriptor, RawManifest, Repository, SignatureImage};
 
 /// The legacy signatures of one manifest.
 #[derive(Debug)]
 pub struct CosignTag<'a> {
     repository: &'a Repository,
     tag: String,
+    /// What was found under the tag, so that it is asked for once.
+    found: RefCell<Option<RawManifest>>,
 }
 
 impl<'a> CosignTag<'a> {
     /// The place beside `subject` in `repository`.
     pub fn new(repository: &'a Repository, subject: &Digest) -> Self {
-        Self { repository, tag: format!("sha256-{}.sig", subject.hex()) }
+        Self { repository, tag: tag_of(subject), found: RefCell::default() }
+    }
+}
+
+fn tag_of(subject: &Digest) -> String {
+    format!("sha256-{}.sig", subject.hex())
+}
+
+/// The image that a signature of `subject` can be added to: that under its tag, or an empty one.
+///
+/// # Errors
+/// Undecided: not asked, or (`unsupported-format`, `malformed`) something that is not ours to overwrite.
+pub(super) async fn for_writing(
+    repository: &Repository,
+    subject: &Digest,
+) -> Result<SignatureImage> {
+    let tag = tag_of(subject);
+    let Some(found) = repository.manifest(&tag).await? else {
+        return Ok(SignatureImage::default());
+    };
+    let image = SignatureImage::parse(&found.bytes)
+        .map_err(|cause| Error::undecided(Reason::Malformed, format!("tag {tag}: {cause}")))?;
+    image.ok_or_else(|| {
+        let cause = format!("tag {tag} holds something that is no signature");
+        Error::undecided(Reason::UnsupportedFormat, cause)
+    })
+}
+
+/// One of the legacy signatures of a manifest.
+#[derive(Debug)]
+pub(super) struct SignatureLayer {
+    /// What is signed.
+    pub(super) subject: Digest,
+    /// The payload, with its proof as annotations.
+    pub(super) layer: Descriptor,
+}
+
+impl SharedEntry for SignatureLayer {
+    type Read = SignatureImage;
+
+    // A config is stored before each write, in two requests where the registry wants it so.
+    const STEPS: u32 = 2;
+
+    fn tag(&self) -> String {
+        tag_of(&self.subject)
+    }
+
+    async fn read(&self, repository: &Repository) -> Result<SignatureImage> {
+        for_writing(repository, &self.subject).await
+    }
+
+    fn stands(&self, read: &SignatureImage) -> bool {
+        read.contains(&self.layer)
+    }
+
+    async fn merged(
+        &self,
+        repository: &Repository,
+        read: &SignatureImage,
+    ) -> Result<(&'static str, Bytes)> {
+        let parts = read.with(&self.layer)?;
+        repository.push_blob(parts.config).await?;
+        Ok((MANIFEST, parts.manifest))
     }
 }
 
@@ -26,21 +94,24 @@ impl SignatureStore for CosignTag<'_> {
         let object = format!("tag {}", self.tag);
         match self.repository.manifest(&self.tag).await {
             Ok(None) => Discovered::nothing(object, "404"),
-            Ok(Some(manifest)) => Discovered::found(
-                object,
-                vec![Candidate {
+            Ok(Some(manifest)) => {
+                let candidate = Candidate {
                     digest: manifest.digest,
                     artifact_type: None,
                     predicate_type: None,
                     created: None,
-                }],
-            ),
+                };
+                self.found.replace(Some(manifest));
+                Discovered::found(object, vec![candidate])
+            }
             Err(error) => Discovered::open(object, error),
         }
     }
 
-    /// The format cannot be judged yet, so nothing of it is read.
-    async fn fetch(&self, _: &Candidate, _: &Cell<u64>) -> Result<Content> {
-        Ok(Content::Legacy)
+    async fn fetch(&self, candidate: &Candidate, read: &Cell<u64>) -> Result<Content> {
+        let found = self.found.borrow().clone();
+        let found = found.filter(|found| found.digest == candidate.digest);
+        let found = found.ok_or_else(|| missing("signature manifest", &candidate.digest))?;
+        unpack(self.repository, &found, read).await
     }
 }

@@ -3,11 +3,14 @@
 
 use std::cell::Cell;
 
+use bytes::Bytes;
+
 use super::listing::{fetch, listed};
+use super::shared_tag::SharedEntry;
 use super::{Candidate, Content, Discovered, SignatureStore};
-use crate::chart::Digest;
+use crate::chart::{Digest, INDEX};
 use crate::error::{Error, Reason, Result};
-use crate::registry::{Index, RawManifest, Repository};
+use crate::registry::{Descriptor, Index, RawManifest, Repository};
 
 /// The referrers of one manifest that are listed under its fallback tag.
 #[derive(Debug)]
@@ -21,11 +24,6 @@ impl<'a> FallbackTag<'a> {
     /// The place beside `subject` in `repository`.
     pub fn new(repository: &'a Repository, subject: Digest) -> Self {
         Self { repository, subject, tag: format!("sha256-{}", subject.hex()) }
-    }
-
-    /// The tag.
-    pub(super) fn name(&self) -> &str {
-        &self.tag
     }
 
     /// The index that an entry can be added to: that under the tag, or an empty one where there is none.
@@ -61,6 +59,37 @@ impl<'a> FallbackTag<'a> {
         Index::parse(&found.bytes).map_err(|cause| {
             Error::undecided(Reason::Malformed, format!("tag {}: {cause}", self.tag))
         })
+    }
+}
+
+/// One of those that refer to a manifest, in the index under its fallback tag.
+#[derive(Debug)]
+pub(super) struct IndexEntry {
+    /// What it refers to.
+    pub(super) subject: Digest,
+    /// The entry.
+    pub(super) entry: Descriptor,
+}
+
+impl SharedEntry for IndexEntry {
+    type Read = Index;
+
+    const STEPS: u32 = 0;
+
+    fn tag(&self) -> String {
+        format!("sha256-{}", self.subject.hex())
+    }
+
+    async fn read(&self, repository: &Repository) -> Result<Index> {
+        FallbackTag::new(repository, self.subject).for_writing().await
+    }
+
+    fn stands(&self, read: &Index) -> bool {
+        read.contains(&self.entry.digest)
+    }
+
+    async fn merged(&self, _: &Repository, read: &Index) -> Result<(&'static str, Bytes)> {
+        Ok((INDEX, read.with(&self.entry)?))
     }
 }
 

@@ -7,12 +7,12 @@ use serde::Deserialize;
 
 use super::{
     BUNDLE_MEDIA_TYPE_PREFIX, CREATED_ANNOTATION, Candidate, Content, Discovered,
-    PREDICATE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE,
+    PREDICATE_ANNOTATION, legacy,
 };
 use crate::chart::Digest;
 use crate::error::{Class, Error, Reason, Result};
-use crate::registry::{Descriptor, Entry, Index, ReferrerManifest, Repository};
-use crate::verify::MAX_BUNDLE_BYTES;
+use crate::registry::{Descriptor, Entry, Index, RawManifest, ReferrerManifest, Repository};
+use crate::verify::{MAX_BUNDLE_BYTES, SIMPLE_SIGNING};
 
 /// What a listing holds. An entry that cannot be read hides none of the others, and is not passed over
 /// in silence either.
@@ -56,7 +56,7 @@ fn holds_a_signature(manifest: &[u8]) -> bool {
     }
     let Ok(Manifest { layers }) = serde_json::from_slice(manifest) else { return true };
     layers.into_iter().flatten().filter_map(|layer| layer.media_type).any(|media_type| {
-        media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX) || media_type == SIMPLE_SIGNING_MEDIA_TYPE
+        media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX) || media_type == SIMPLE_SIGNING
     })
 }
 
@@ -66,14 +66,24 @@ pub(super) async fn fetch(
     candidate: &Candidate,
     read: &Cell<u64>,
 ) -> Result<Content> {
-    let missing = |what: &str, digest: &Digest| {
-        Error::undecided(Reason::Unreachable, format!("{what} {digest} is listed and not there"))
-    };
     let digest = candidate.digest;
     let raw = repository
         .manifest(&digest.to_string())
         .await?
         .ok_or_else(|| missing("signature manifest", &digest))?;
+    unpack(repository, &raw, read).await
+}
+
+pub(super) fn missing(what: &str, digest: &Digest) -> Error {
+    Error::undecided(Reason::Unreachable, format!("{what} {digest} is listed and not there"))
+}
+
+/// What a manifest holds.
+pub(super) async fn unpack(
+    repository: &Repository,
+    raw: &RawManifest,
+    read: &Cell<u64>,
+) -> Result<Content> {
     let count = |bytes: &[u8]| read.set(read.get().saturating_add(bytes.len() as u64));
     count(&raw.bytes);
     if let Ok(Some(_)) = Index::parse(&raw.bytes) {
@@ -96,8 +106,8 @@ pub(super) async fn fetch(
         .collect();
     let layer = match bundles.as_slice() {
         [layer] => *layer,
-        [] if manifest.layers.iter().any(|l| l.media_type == SIMPLE_SIGNING_MEDIA_TYPE) => {
-            return Ok(Content::Legacy);
+        [] if manifest.layers.iter().any(|l| l.media_type == SIMPLE_SIGNING) => {
+            return legacy::signatures(repository, &manifest, read).await.map(Content::Legacy);
         }
         [] => return Ok(Content::Other),
         more => {

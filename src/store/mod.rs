@@ -4,9 +4,10 @@ mod attach;
 mod cosign_tag;
 mod fallback_tag;
 mod file;
+mod legacy;
 mod listing;
 mod referrers;
-mod shared_index;
+mod shared_tag;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +15,12 @@ use std::cell::Cell;
 
 use crate::chart::Digest;
 use crate::error::{Error, Result};
+use crate::verify::LegacySignature;
 
-pub use attach::{Attached, Listing, Through, attach, prove_write_access, survey};
+pub use attach::{
+    Attached, Listing, Signature, Through, attach, attach_signature, prove_write_access,
+    refer_signature, survey, survey_signatures,
+};
 pub use cosign_tag::CosignTag;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, write_bundle};
@@ -23,8 +28,6 @@ pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.
 const BUNDLE_MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
-/// The media type of a cosign simple-signing layer.
-const SIMPLE_SIGNING_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation of a referrer that tells the kind of statement; a hint, never an authority.
 const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
 /// The annotation that tells when a manifest was made.
@@ -44,15 +47,15 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether nothing that the listing claims speaks against a signature. Only an order of fetching
+    /// Whether nothing that the listing claims speaks against a bundle of this kind. Only an order of fetching
     /// follows from it: claims are unsigned, and old writers type their entries wrongly.
-    pub fn looks_like_a_signature(&self) -> bool {
+    pub fn looks_like(&self, predicate_type: &str) -> bool {
         let bundle = match self.artifact_type.as_deref() {
             Some(kind) => kind.starts_with(BUNDLE_MEDIA_TYPE_PREFIX),
             None => false,
         };
         match self.predicate_type.as_deref() {
-            Some(kind) => kind == crate::verify::COSIGN_SIGN_PREDICATE,
+            Some(kind) => kind == predicate_type,
             None => bundle,
         }
     }
@@ -63,8 +66,8 @@ impl Candidate {
 pub enum Content {
     /// A Sigstore bundle; its bytes, digest checked.
     Bundle(Vec<u8>),
-    /// A cosign simple-signing layer.
-    Legacy,
+    /// Legacy cosign signatures: one a layer, each as it could be read.
+    Legacy(Vec<Result<LegacySignature>>),
     /// Something else: no bundle and no cosign signature among its layers.
     Other,
 }

@@ -8,7 +8,9 @@ use helm_sigstore_kit::registry::{
 };
 use serde_json::{Value, json};
 
-use super::shared_index::{Pace, Unsettled};
+use super::cosign_tag::SignatureLayer;
+use super::fallback_tag::IndexEntry;
+use super::shared_tag::{Pace, Unsettled};
 use crate::chart::Digest;
 use crate::error::{Class, Reason, Result};
 use crate::net;
@@ -43,13 +45,13 @@ fn entry(kit: &Kit, name: &str) -> Descriptor {
 }
 
 async fn write(kit: &Kit, name: &str, pace: Pace) -> Result<()> {
-    let entry = entry(kit, name);
-    Unsettled::add(&writer(kit), subject(), entry, pace).await?.settle().await
+    let entry = IndexEntry { subject: subject(), entry: entry(kit, name) };
+    Unsettled::add(&writer(kit), entry, pace).await?.settle().await
 }
 
-async fn add(kit: &Kit, name: &str) -> Unsettled {
-    let (writer, entry) = (writer(kit), entry(kit, name));
-    Unsettled::add(&writer, subject(), entry, Pace::default()).await.unwrap()
+async fn add(kit: &Kit, name: &str) -> Unsettled<IndexEntry> {
+    let entry = IndexEntry { subject: subject(), entry: entry(kit, name) };
+    Unsettled::add(&writer(kit), entry, Pace::default()).await.unwrap()
 }
 
 fn listed(kit: &Kit) -> Vec<Value> {
@@ -82,6 +84,37 @@ async fn forty_writers_at_once_all_stand() {
             written.unwrap();
         }
         assert_eq!(listed(&kit).len(), 40, "with answers after {delay} ms");
+    }
+}
+
+/// A legacy signature by `name`, over the payload of all.
+fn layer(kit: &Kit, name: &str) -> SignatureLayer {
+    kit.put_blob(PATH, b"payload".to_vec());
+    let mut layer = Descriptor::of("application/vnd.dev.cosign.simplesigning.v1+json", b"payload");
+    layer.annotations.insert("dev.cosignproject.cosign/signature".into(), name.into());
+    SignatureLayer { subject: subject(), layer }
+}
+
+#[tokio::test]
+async fn forty_writers_of_one_signature_image_all_stand() {
+    for delay in [0, 30] {
+        let kit = Kit::start(Options::default());
+        kit.delay_per_response(delay);
+        let writers = (0..40).map(|number| {
+            let layer = layer(&kit, &number.to_string());
+            let writer = writer(&kit);
+            async move { Unsettled::add(&writer, layer, Pace::default()).await?.settle().await }
+        });
+        for written in join_all(writers.collect::<Vec<_>>()).await {
+            written.unwrap();
+        }
+        let (_, bytes) = kit.manifest(PATH, &format!("{}.sig", tag())).unwrap();
+        let image: Value = serde_json::from_slice(&bytes).unwrap();
+        let layers = image["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), 40, "with answers after {delay} ms");
+        let config = kit.blob(PATH, image["config"]["digest"].as_str().unwrap()).unwrap();
+        let config: Value = serde_json::from_slice(&config).unwrap();
+        assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 40);
     }
 }
 
@@ -203,7 +236,8 @@ async fn an_index_is_read_again_with_the_new_token_when_the_old_one_has_expired(
     kit.reset_requests();
     let expires = Action::run(move |_| bearer.revoke_all());
     kit.fault(Fault::once("/manifests/sha256-", expires).method("GET"));
-    let unsettled = Unsettled::add(&repository, subject(), entry, hasty()).await.unwrap();
+    let entry = IndexEntry { subject: subject(), entry };
+    let unsettled = Unsettled::add(&repository, entry, hasty()).await.unwrap();
     unsettled.settle().await.unwrap();
     let lines: Vec<_> = kit.requests().iter().map(|r| (r.method.clone(), r.status)).collect();
     let lines: Vec<_> = lines.iter().map(|(method, status)| (method.as_str(), *status)).collect();

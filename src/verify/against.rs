@@ -69,6 +69,13 @@ impl Root {
         {
             return Err(Failure::No(refusal::stranger(why)));
         }
+        let unlogged = bundle.inner().verification_material.tlog_entries.is_empty();
+        if logged && unlogged && bundle.message().is_some() {
+            return Err(Failure::No(
+                Error::refused(Reason::BadSignature, "signature is in no transparency log")
+                    .cause("no log entry lies beside it, and the trusted root has a log"),
+            ));
+        }
         let checked = match log {
             true => {
                 let policy = VerificationPolicy::any_identity();

@@ -16,6 +16,7 @@ const MAX_EVIDENCE: usize = 32;
 pub struct Bundle {
     inner: sigstore_types::Bundle,
     statement: Option<Statement>,
+    message: Option<Vec<u8>>,
 }
 
 impl Bundle {
@@ -71,7 +72,34 @@ impl Bundle {
             }
             _ => None,
         };
-        Ok(Self { inner, statement })
+        Ok(Self { inner, statement, message: None })
+    }
+
+    /// A signature over the bytes of `message`, which say what `statement` says: older formats
+    /// ([`super::LegacySignature`]) are read so, and nothing else is.
+    ///
+    /// # Errors
+    /// As [`Bundle::parse`].
+    pub(super) fn over(
+        inner: sigstore_types::Bundle,
+        statement: Statement,
+        message: Vec<u8>,
+    ) -> Result<Self> {
+        let bundle = Self::from_inner(inner)?;
+        Ok(Self { statement: Some(statement), message: Some(message), ..bundle })
+    }
+
+    /// A bundle of ours over the bytes of `message`, for the judgement of what we make.
+    ///
+    /// # Errors
+    /// As [`Bundle::parse`].
+    pub fn of_message(inner: sigstore_types::Bundle, message: Vec<u8>) -> Result<Self> {
+        Ok(Self { message: Some(message), ..Self::from_inner(inner)? })
+    }
+
+    /// The bytes that are signed, where they are no envelope: then the statement is what they stand for.
+    pub fn message(&self) -> Option<&[u8]> {
+        self.message.as_deref()
     }
 
     /// The statement inside, or nothing for a signature over plain bytes.

@@ -2,9 +2,7 @@
 //! is it about these bytes, and does it mean this chart; the third, who signed, is the policy's).
 
 use super::bundle::Bundle;
-use super::statement::{
-    COSIGN_SIGN_PREDICATE, Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION,
-};
+use super::statement::{Statement, SubjectKind, TITLE_ANNOTATION, VERSION_ANNOTATION};
 use crate::chart::version::TagMeaning;
 use crate::chart::{CHART_LAYER, ChartManifest, Digest, PROV_LAYER};
 use crate::error::{Error, Reason, Result};
@@ -37,6 +35,8 @@ pub struct Question<'a> {
     pub name: Option<&'a str>,
     /// The version that was asked for.
     pub version: TagMeaning,
+    /// The kind of statement that counts ([`super::COSIGN_SIGN_PREDICATE`] for a signature).
+    pub predicate_type: &'a str,
 }
 
 /// What is being verified.
@@ -101,9 +101,13 @@ pub(super) struct Coverage {
 /// Whether the config blob has to be read before `bundle` can be judged: only where neither the
 /// statement nor, under a signed manifest, the manifest's annotations name the chart. An attestation of
 /// another kind is none of our business whatever the chart is called.
-pub(super) fn needs_config(bundle: &Bundle, manifest: &ChartManifest) -> bool {
+pub(super) fn needs_config(
+    bundle: &Bundle,
+    manifest: &ChartManifest,
+    predicate_type: &str,
+) -> bool {
     let Some(statement) = bundle.statement() else { return false };
-    statement.predicate_type == COSIGN_SIGN_PREDICATE
+    statement.predicate_type == predicate_type
         && binds(statement, manifest)
         && statement.chart_annotations(&manifest.chart.digest).is_none()
         && annotated(manifest).is_none()

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use sigstore_rekor::RekorEntryBody;
 use sigstore_types::bundle::VerificationMaterialContent;
-use sigstore_types::{MediaType, SignatureContent};
+use sigstore_types::{HashAlgorithm, MediaType, SignatureContent};
 use sigstore_verify::PublicKeyVerificationPolicy;
-use sigstore_verify::crypto::VerificationKey;
+use sigstore_verify::crypto::{KeyAlgorithm, VerificationKey, verify_signature};
 
 use super::bundle::Bundle;
 use super::public_key::{LogCheck, PublicKey, TrustedKey, is_by_key, other_kind};
@@ -67,7 +67,8 @@ impl Verifier {
             }
             (Some(ours), _, _) => ours,
             // Without a certificate the format is that of a key, also where nothing speaks of one.
-            (None, _, None) if !has_hint(bundle) => Err(Failure::No(
+            // A legacy signature with neither certificate nor hint is how cosign writes one by a key.
+            (None, _, None) if !has_hint(bundle) && bundle.message().is_none() => Err(Failure::No(
                 Error::refused(Reason::Malformed, "bundle cannot be used")
                     .cause("it holds no certificate, and does not name a key"),
             )),
@@ -146,6 +147,9 @@ fn key_signer(key: &PublicKey) -> Signer {
 /// timestamp, which it refuses whatever its policy says. Everything that follows the cryptography (what
 /// the statement covers, what it means, who is trusted) is asked by the caller as of any other bundle.
 fn verify_without_evidence(bundle: &Bundle, artifact: Artifact<'_>, key: &PublicKey) -> Result<()> {
+    if let Some(message) = bundle.message() {
+        return verify_message(bundle, message, key);
+    }
     let inner = bundle.inner();
     let unusable = |cause: &str| {
         Err(Error::refused(Reason::Malformed, "bundle cannot be used").cause(cause.to_owned()))
@@ -172,6 +176,25 @@ fn verify_without_evidence(bundle: &Bundle, artifact: Artifact<'_>, key: &Public
         return Err(Error::refused(Reason::NotCovered, "signature is over something else"));
     }
     Ok(())
+}
+
+/// The same of a legacy signature, over the bytes of its payload.
+fn verify_message(bundle: &Bundle, message: &[u8], key: &PublicKey) -> Result<()> {
+    let signature = match &bundle.inner().content {
+        SignatureContent::MessageSignature(message) => &message.signature,
+        _ => {
+            return Err(Error::refused(Reason::Malformed, "bundle cannot be used")
+                .cause("it holds no signature over its message"));
+        }
+    };
+    // SHA-256 whatever the key, as cosign signs.
+    KeyAlgorithm::from_spki(key.der())
+        .and_then(|kind| kind.resolve_signing_scheme(HashAlgorithm::Sha2256))
+        .and_then(|scheme| verify_signature(key.der(), message, signature, scheme))
+        .map_err(|error| {
+            Error::refused(Reason::BadSignature, "signature does not verify")
+                .cause(format!("with the key {}: {error}", key.id()))
+        })
 }
 
 /// The key that a log entry says the signature is by; a claim until the signature verifies with it.

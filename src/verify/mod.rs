@@ -13,10 +13,12 @@ mod deprecated;
 mod first_use;
 mod identity;
 mod key;
+mod legacy;
 mod matcher;
 mod pattern;
 mod policy;
 mod policy_file;
+mod predicate;
 mod provenance;
 mod public_key;
 mod refusal;
@@ -32,10 +34,15 @@ pub use claimed::ClaimedSigner;
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
 pub use first_use::first_use;
 pub use identity::{CONSTRAINTS, Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
+pub use legacy::{
+    CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, LOG_ANNOTATION, LegacySignature, MAX_PAYLOAD_BYTES,
+    SIGNATURE_ANNOTATION, SIGNATURE_TYPE, SIMPLE_SIGNING, TIMESTAMP_ANNOTATION,
+};
 pub use matcher::Matcher;
 pub use pattern::{RepositoryPattern, normal_host};
 pub use policy::Policy;
 pub use policy_file::{MAX_POLICY_BYTES, NamedRule, PolicyFile, RuleTrust};
+pub use predicate::{MAX_PREDICATE_BYTES, predicate_type};
 pub use provenance::{
     Keyring, MAX_KEYRING_BYTES, MAX_PROVENANCE_BYTES, UnverifiedProvenance, VerifiedProvenance,
     verify_provenance,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::chart::{CHART_LAYER, ChartManifest, Digest, PROV_LAYER, check_distinct_keys};
+use crate::chart::{CHART_LAYER, ChartManifest, Digest, MANIFEST, PROV_LAYER, check_distinct_keys};
 use crate::error::{Error, Reason, Result};
 
 /// The predicate type of a signature (cosign's); anything else is an attestation of another kind.
@@ -147,6 +148,76 @@ impl Statement {
             predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
             predicate: empty_predicate(),
         }
+    }
+
+    /// Adds what the user says of the chart (cosign's `-a`), where cosign looks for it: at the manifest, and at
+    /// the index that it was found in; of a chart that is in no registry at the chart itself.
+    pub fn annotate(&mut self, annotations: &BTreeMap<String, String>) {
+        let is_layer = |subject: &StatementSubject| {
+            subject.has_media_type(CHART_LAYER) || subject.has_media_type(PROV_LAYER)
+        };
+        let alone = self.subject.iter().all(is_layer);
+        for subject in self.subject.iter_mut().filter(|one| alone || !is_layer(one)) {
+            let said = annotations.iter().map(|(key, text)| (key.clone(), Value::from(&**text)));
+            if !annotations.is_empty() {
+                subject.annotations.get_or_insert_default().extend(said);
+            }
+        }
+    }
+
+    /// What a legacy signature of cosign says: that this manifest is signed, and nothing else.
+    pub(super) fn of_manifest(manifest: &Digest) -> Self {
+        Self::over_one(manifest, Some(MANIFEST))
+    }
+
+    /// What a signature over the bytes of a file says.
+    pub(super) fn of_file(file: &Digest) -> Self {
+        Self::over_one(file, None)
+    }
+
+    fn over_one(digest: &Digest, media_type: Option<&str>) -> Self {
+        let subject = StatementSubject {
+            digest: BTreeMap::from([("sha256".to_owned(), digest.hex())]),
+            media_type: media_type.map(str::to_owned),
+            ..StatementSubject::default()
+        };
+        Self {
+            type_: STATEMENT_TYPE.to_owned(),
+            subject: vec![subject],
+            predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
+            predicate: empty_predicate(),
+        }
+    }
+
+    /// The bytes of a statement of another kind about the same subjects; `predicate` stands in it as it is
+    /// written.
+    ///
+    /// # Errors
+    /// Usage, when `predicate` is no JSON object with distinct keys.
+    pub fn attesting(&self, predicate_type: &str, predicate: &[u8]) -> Result<Vec<u8>> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Attestation<'a> {
+            #[serde(rename = "_type")]
+            type_: &'a str,
+            subject: &'a [StatementSubject],
+            predicate_type: &'a str,
+            predicate: &'a RawValue,
+        }
+        let unusable = |cause: String| Error::usage("not a predicate").cause(cause);
+        check_distinct_keys(predicate).map_err(|error| unusable(error.to_string()))?;
+        let raw: &RawValue =
+            serde_json::from_slice(predicate).map_err(|error| unusable(error.to_string()))?;
+        if !raw.get().starts_with('{') {
+            return Err(unusable("it is no JSON object".to_owned()));
+        }
+        let statement = Attestation {
+            type_: &self.type_,
+            subject: &self.subject,
+            predicate_type,
+            predicate: raw,
+        };
+        serde_json::to_vec(&statement).map_err(|error| unusable(error.to_string()))
     }
 
     /// The bytes that are signed.

@@ -11,7 +11,7 @@ use super::policy::Policy;
 use super::public_key::{TrustedKey, is_by_key, other_kind};
 use super::refusal::Failure;
 use super::signer::Signer;
-use super::statement::{COSIGN_SIGN_PREDICATE, SubjectKind};
+use super::statement::SubjectKind;
 use super::trust_root::{RootName, TrustRoot};
 use crate::chart::{ChartManifest, Digest};
 use crate::error::{Error, Reason, Result};
@@ -180,8 +180,8 @@ impl Verifier {
     }
 
     /// Whether the chart's config blob has to be known before `bundle` can be judged.
-    pub fn needs_config(bundle: &Bundle, manifest: &ChartManifest) -> bool {
-        needs_config(bundle, manifest)
+    pub fn needs_config(bundle: &Bundle, manifest: &ChartManifest, predicate_type: &str) -> bool {
+        needs_config(bundle, manifest, predicate_type)
     }
 
     /// Judges one bundle: is it a signature on this chart, by somebody who is trusted?
@@ -203,14 +203,16 @@ impl Verifier {
                     .cause("the bundle holds no in-toto statement that names the chart"),
             );
         };
-        if statement.predicate_type != COSIGN_SIGN_PREDICATE {
+        if statement.predicate_type != question.predicate_type {
             return Judgement::Other { predicate_type: statement.predicate_type.clone() };
         }
         let Coverage { digest, kind, covered } = match cover(statement, &question.target) {
             Ok(coverage) => coverage,
             Err(error) => return refused(error),
         };
-        let checked = match self.authenticate(bundle, Artifact::Digest(digest), policy, now) {
+        // What a legacy signature is over stands for the digest; both were read from the same bytes.
+        let artifact = bundle.message().map_or(Artifact::Digest(digest), Artifact::Bytes);
+        let checked = match self.authenticate(bundle, artifact, policy, now) {
             Ok(checked) => checked,
             Err(Failure::Future { error, ahead_seconds }) => {
                 return Judgement::Undecided { error, ahead_seconds };

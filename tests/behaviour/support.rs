@@ -80,6 +80,8 @@ impl World {
             ("HELM_SIGSTORE_TRUSTED_ROOT", path("trusted_root.json")),
             ("HELM_SIGSTORE_SIGNING_CONFIG", path("signing_config.json")),
             ("HELM_SIGSTORE_PLAIN_HTTP", "true".to_owned()),
+            // Most tests are about bundles, and count what they take; `legacy_sign` is about the rest.
+            ("HELM_SIGSTORE_SIGNATURE_FORMAT", "bundle".to_owned()),
             ("HOME", path("home")),
             // A test that runs on a machine of Google's is no workload of it.
             ("NO_GCE_CHECK", "true".to_owned()),

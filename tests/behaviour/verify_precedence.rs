@@ -226,38 +226,6 @@ fn bytes_that_differ_from_their_digest_leave_a_candidate_open() {
 }
 
 #[test]
-fn a_legacy_signature_alone_is_undecided_and_never_unsigned() {
-    let world = World::new();
-    let (reference, pushed) = world.push_web();
-    let tag = format!("{}.sig", pushed.manifest_digest.replacen(':', "-", 1));
-    let mut manifest = referrer(&pushed, b"{}");
-    manifest["layers"][0]["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json".into();
-    manifest.as_object_mut().unwrap().remove("subject");
-    let bytes = manifest.to_string().into_bytes();
-    world.registry.put_manifest("charts/web", Some(&tag), media_type::MANIFEST, bytes);
-    refuses(&world, &[&reference], 4, "unsupported-format", &["legacy cosign signature"]);
-    let result = world.verdict(&[&reference]);
-    assert_eq!(result["signatures"][0]["place"], "cosign-tag");
-    assert_eq!(result["signatures"][0]["format"], "legacy");
-    attach_mallory(&world, &pushed);
-    refuses(&world, &[&reference], 4, "unsupported-format", &[]);
-    attach(&world, &pushed, &sign(&world, &usual(&pushed, "web", "1.4.2")));
-    world.verify(&[&reference]).exits(0);
-}
-
-#[test]
-fn a_legacy_signature_attached_as_a_referrer_is_undecided_too() {
-    let world = World::new();
-    let (reference, pushed) = world.push_web();
-    attach_as(&world, &pushed, b"{}", |manifest| {
-        manifest["layers"][0]["mediaType"] =
-            "application/vnd.dev.cosign.simplesigning.v1+json".into();
-        manifest["artifactType"] = "application/vnd.dev.cosign.artifact.sig.v1+json".into();
-    });
-    refuses(&world, &[&reference], 4, "unsupported-format", &["legacy cosign signature"]);
-}
-
-#[test]
 fn hints_order_the_candidates_and_exclude_none() {
     let world = World::with_fallback_registry();
     let (reference, pushed) = world.push_web();

@@ -44,7 +44,9 @@ class World:
     def sign(self, who, host, repository, tag):
         """Arguments that sign a chart in a registry."""
         if who == US:
-            return [self.product, "sign", "--plain-http", *self.signing, f"oci://{host}/{repository}:{tag}"]
+            # One signature, as cosign makes one: we would make another for older clients.
+            return [self.product, "sign", "--plain-http", "--signature-format", "bundle", *self.signing,
+                    f"oci://{host}/{repository}:{tag}"]
         return [self.peers[COSIGN], "sign", "--yes", *self.signing, f"{host}/{repository}:{tag}"]
 
     def verify(self, who, host, repository, reference):
@@ -246,7 +248,7 @@ def bulk(world):
         return f"@{path}"
 
     direct = lines("sign", [f"oci://{world.api}/bulk/bulk:{version}" for version in references])
-    run([world.product, "sign", "--plain-http", *world.signing, direct, "--bundle-out", world.stage.path("bulk", ""),
+    run([world.product, "sign", "--plain-http", "--signature-format", "bundle", *world.signing, direct, "--bundle-out", world.stage.path("bulk", ""),
          "--timeout", "20m"], world.environment, limit=1300)
     for count in (MANY // 10, MANY):
         listed = lines(f"verify-{count}", [f"oci://{proxy.host}/bulk/bulk:{version}" for version in references[:count]])

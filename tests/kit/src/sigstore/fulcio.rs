@@ -106,6 +106,16 @@ impl Fulcio {
             ("POST", "/api/v2/signingCert") => {
                 self.signing_certificate(call, oidc, ct, clock).unwrap_or_else(|refused| refused)
             }
+            ("POST", "/api/v1/signingCert") => {
+                let issued = old_request(&call.body)
+                    .and_then(|request| self.chain(request, call, oidc, ct, clock));
+                match issued {
+                    Ok(chain) => {
+                        Reply::new(201, "application/pem-certificate-chain", chain.concat())
+                    }
+                    Err(refused) => refused,
+                }
+            }
             _ => failure(404, "Not Found"),
         }
     }
@@ -119,6 +129,22 @@ impl Fulcio {
     ) -> std::result::Result<Reply, Reply> {
         let request: SigningRequest = serde_json::from_slice(&call.body)
             .map_err(|error| failure(400, &format!("invalid request: {error}")))?;
+        let chain = self.chain(request, call, oidc, ct, clock)?;
+        Ok(Reply::json(
+            200,
+            &json!({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}),
+        ))
+    }
+
+    /// Leaf, intermediate and root.
+    fn chain(
+        &self,
+        request: SigningRequest,
+        call: &Call,
+        oidc: &Provider,
+        ct: &CtLog,
+        clock: &Clock,
+    ) -> std::result::Result<[String; 3], Reply> {
         let in_body = request.credentials.as_ref().map(|one| one.oidc_identity_token.as_str());
         let token = in_body.or_else(|| call.bearer()).unwrap_or_default();
         let (kind, claims) = oidc
@@ -145,11 +171,7 @@ impl Fulcio {
         let certificate = self.issue(&order, ct, clock, call.fault.as_ref()).map_err(internal)?;
         let leaf =
             to_pem("CERTIFICATE", &certificate.to_der().map_err(|error| internal(error.into()))?);
-        let chain = [leaf, self.intermediate.pem(), self.root.pem()];
-        Ok(Reply::json(
-            200,
-            &json!({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}),
-        ))
+        Ok([leaf, self.intermediate.pem(), self.root.pem()])
     }
 
     /// Precertificate, timestamp, certificate.
@@ -201,6 +223,29 @@ impl Fulcio {
         }
         self.intermediate.sign(tbs)
     }
+}
+
+/// A request of the API v1, which cosign 2 uses, in the terms of v2.
+fn old_request(body: &[u8]) -> std::result::Result<SigningRequest, Reply> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Old {
+        public_key: RequestedKey,
+        signed_email_address: String,
+    }
+    let invalid = |error: Error| failure(400, &format!("invalid request: {error}"));
+    let Old { public_key, signed_email_address } =
+        serde_json::from_slice(body).map_err(|error| invalid(error.into()))?;
+    let pem = BASE64.decode(&public_key.content).map_err(|error| invalid(error.into()))?;
+    let content = String::from_utf8_lossy(&pem).into_owned();
+    Ok(SigningRequest {
+        credentials: None,
+        certificate_signing_request: None,
+        public_key_request: Some(PublicKeyRequest {
+            public_key: RequestedKey { content },
+            proof_of_possession: signed_email_address,
+        }),
+    })
 }
 
 /// The requested key, if the client proved that it holds it.

@@ -88,6 +88,11 @@ impl Reply {
         self
     }
 
+    /// The body of an answer that says yes.
+    pub(crate) fn success(self) -> Option<Vec<u8>> {
+        (200..300).contains(&self.status).then_some(self.body)
+    }
+
     fn into_response(self) -> hyper::Response<Full<Bytes>> {
         let mut response = hyper::Response::new(Full::new(Bytes::from(self.body)));
         *response.status_mut() = hyper::StatusCode::from_u16(self.status)

@@ -17,6 +17,7 @@
 
 mod certificate;
 mod clock;
+mod cosign;
 mod ct;
 mod error;
 mod fault;
@@ -49,6 +50,9 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 pub(crate) use self::clock::{date, wall_seconds};
+pub use self::cosign::{
+    LegacySignature, SIGNATURE_ARTIFACT, SIMPLE_SIGNING, signature_image, simple_signing,
+};
 pub use self::error::{Error, Result};
 pub use self::fault::{Fault, Service};
 pub use self::http::Request;

@@ -1,6 +1,7 @@
-//! Keeping an entry in the index under a fallback tag, which everybody rewrites whole.
+//! Keeping an entry in a document under a tag that everybody rewrites whole: the index under a fallback tag, or
+//! the image under a `.sig` tag.
 //!
-//! No registry in wide use takes conditional writes, so whoever read the index before we wrote takes our
+//! No registry in wide use takes conditional writes, so whoever read the document before we wrote takes our
 //! entry away without knowing. All that can be done is done by every writer for itself: write soon after
 //! reading, wait until nobody can still hold a copy from before, look, and add the entry again until it stands.
 
@@ -9,20 +10,52 @@ use std::time::Duration;
 use rand_core::RngCore;
 use tokio::time::Instant;
 
-use super::fallback_tag::FallbackTag;
+use bytes::Bytes;
+
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
-use crate::registry::{Descriptor, Index, IndexWrite, Repository};
+use crate::registry::{Repository, SharedWrite};
 
 /// Reads that come too late to be written on, and attempts that a registry turns away, at most.
 const MAX_ATTEMPTS: u32 = 4;
 /// The longest wait, whatever a registry asks for or however slow it is.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
+/// Something of ours in a document that is shared.
+pub(super) trait SharedEntry {
+    /// The document as it was read.
+    type Read;
+
+    /// Requests between reading and writing, which make every writer's copy so much older.
+    const STEPS: u32;
+
+    /// The tag.
+    fn tag(&self) -> String;
+
+    /// The document that the entry can be added to; an empty one where there is none.
+    ///
+    /// # Errors
+    /// Undecided: not asked, or (`unsupported-format`, `malformed`) something that is not ours to overwrite.
+    fn read(&self, repository: &Repository) -> impl Future<Output = Result<Self::Read>>;
+
+    /// Whether the entry is there.
+    fn stands(&self, read: &Self::Read) -> bool;
+
+    /// The document with the entry, and its media type. What it names has been stored then.
+    ///
+    /// # Errors
+    /// Undecided, when it would be too large, or what it names cannot be stored.
+    fn merged(
+        &self,
+        repository: &Repository,
+        read: &Self::Read,
+    ) -> impl Future<Output = Result<(&'static str, Bytes)>>;
+}
+
 /// How an entry is made to stand.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// How old an index may be when it is written back.
+    /// How old a document may be when it is written back.
     pub(super) fresh: Duration,
     /// How long after a write the entry is looked for, at least; long enough for every writer that keeps
     /// `fresh`.
@@ -50,45 +83,41 @@ impl Default for Pace {
 impl Pace {
     /// How long to wait after write number `writes` of a registry whose slowest answer took `slowest`. A
     /// stale copy is under way for as long as its writer's read and write take, so twice the slowest is the
-    /// least there; `noise` (0 to 1) tells writers apart.
-    fn wait(&self, writes: u32, slowest: Duration, noise: f64) -> Duration {
+    /// least there, and more where there are `steps` between them; `noise` (0 to 1) tells writers apart.
+    fn wait(&self, writes: u32, slowest: Duration, steps: u32, noise: f64) -> Duration {
         let doubled = self.spread.max(slowest).saturating_mul(1 << writes.saturating_sub(1).min(6));
         let spread = doubled.min(self.most_spread.max(slowest.saturating_mul(4)));
-        (self.rest.max(slowest.saturating_mul(2)) + spread.mul_f64(noise)).min(MAX_WAIT)
+        (self.rest.max(slowest.saturating_mul(2 + steps)) + spread.mul_f64(noise)).min(MAX_WAIT)
     }
 }
 
 /// An entry that was written and is not known to stand yet.
 #[derive(Debug)]
-pub(super) struct Unsettled {
+pub(super) struct Unsettled<E> {
     repository: Repository,
-    subject: Digest,
-    entry: Descriptor,
+    entry: E,
     pace: Pace,
     writes: u32,
     written: Instant,
     slowest: Duration,
+    /// The document that was written last.
+    document: Option<Digest>,
 }
 
-impl Unsettled {
-    /// Adds `entry` to the referrers of `subject`: read, merge, write. Other entries are kept byte for byte.
+impl<E: SharedEntry> Unsettled<E> {
+    /// Adds `entry`: read, merge, write. Other entries are kept byte for byte.
     ///
     /// # Errors
-    /// Undecided, when the registry does not take the index, or the tag holds something else.
-    pub(super) async fn add(
-        repository: &Repository,
-        subject: Digest,
-        entry: Descriptor,
-        pace: Pace,
-    ) -> Result<Self> {
+    /// Undecided, when the registry does not take the document, or the tag holds something else.
+    pub(super) async fn add(repository: &Repository, entry: E, pace: Pace) -> Result<Self> {
         let mut entry = Self {
             repository: repository.clone(),
-            subject,
             entry,
             pace,
             writes: 0,
             written: Instant::now(),
             slowest: Duration::ZERO,
+            document: None,
         };
         let read = entry.read().await?;
         entry.write(read).await?;
@@ -101,16 +130,16 @@ impl Unsettled {
     /// Undecided, when others keep taking it away, or the registry fails.
     pub(super) async fn settle(mut self) -> Result<()> {
         loop {
-            let wait = self.pace.wait(self.writes, self.slowest, noise());
+            let wait = self.pace.wait(self.writes, self.slowest, E::STEPS, noise());
             tokio::time::sleep_until(self.written + wait).await;
             let read = self.read().await?;
-            if read.index.contains(&self.entry.digest) {
+            if self.entry.stands(&read.document) {
                 return Ok(());
             }
             if self.writes >= self.pace.writes {
                 return Err(Error::undecided(
                     Reason::Unreachable,
-                    format!("tag {} is being rewritten by others", self.tag().name()),
+                    format!("tag {} is being rewritten by others", self.entry.tag()),
                 )
                 .note(format!("our entry was added {} times and did not stand", self.writes)));
             }
@@ -118,33 +147,35 @@ impl Unsettled {
         }
     }
 
-    fn tag(&self) -> FallbackTag<'_> {
-        FallbackTag::new(&self.repository, self.subject)
+    /// The digest of the document as we wrote it last; none where the entry was there already.
+    pub(super) fn document(&self) -> Option<Digest> {
+        self.document
     }
 
-    async fn read(&mut self) -> Result<Read> {
+    async fn read(&mut self) -> Result<Read<E::Read>> {
         let asked = Instant::now();
-        let index = self.tag().for_writing().await?;
+        let document = self.entry.read(&self.repository).await?;
         self.slowest = self.slowest.max(asked.elapsed());
-        Ok(Read { index, at: Instant::now() })
+        Ok(Read { document, at: Instant::now() })
     }
 
     /// Writes the entry into what was read, or into what is read then if that is too old.
-    async fn write(&mut self, mut read: Read) -> Result<()> {
+    async fn write(&mut self, mut read: Read<E::Read>) -> Result<()> {
         let (mut late, mut turned_away) = (0, 0);
         loop {
-            if read.index.contains(&self.entry.digest) {
+            if self.entry.stands(&read.document) {
                 // An attempt arrived and only its answer was lost.
                 return Ok(());
             }
-            let merged = read.index.with(&self.entry)?;
+            let (media_type, merged) = self.entry.merged(&self.repository, &read.document).await?;
             // What a slow registry needs for its answers is waited for later; this is about us.
-            if read.at.elapsed() > self.pace.fresh {
+            let fresh = self.pace.fresh + self.slowest.saturating_mul(E::STEPS);
+            if read.at.elapsed() > fresh {
                 late += 1;
                 if late >= MAX_ATTEMPTS {
                     return Err(Error::undecided(
                         Reason::LimitReached,
-                        format!("tag {} cannot be written fast enough", self.tag().name()),
+                        format!("tag {} cannot be written fast enough", self.entry.tag()),
                     )
                     .note(
                         "this machine is too busy: others would lose what they wrote meanwhile",
@@ -154,17 +185,19 @@ impl Unsettled {
                 continue;
             }
             let sent = Instant::now();
-            let name = self.tag().name().to_owned();
-            let answer = self.repository.put_index(&name, merged, turned_away > 0).await?;
+            let (name, digest) = (self.entry.tag(), Digest::of(&merged));
+            let patient = turned_away > 0;
+            let answer = self.repository.put_shared(&name, media_type, merged, patient).await?;
             self.slowest = self.slowest.max(sent.elapsed());
             self.written = Instant::now();
             let (error, wait) = match answer {
-                IndexWrite::Stored => {
+                SharedWrite::Stored => {
                     self.writes += 1;
+                    self.document = Some(digest);
                     return Ok(());
                 }
-                IndexWrite::Refused(error) => return Err(error),
-                IndexWrite::Again { error, wait } => (error, wait.unwrap_or_default()),
+                SharedWrite::Refused(error) => return Err(error),
+                SharedWrite::Again { error, wait } => (error, wait.unwrap_or_default()),
             };
             turned_away += 1;
             if turned_away >= MAX_ATTEMPTS || wait > MAX_WAIT {
@@ -177,10 +210,9 @@ impl Unsettled {
     }
 }
 
-/// The index as it was, and when it came.
-#[derive(Debug)]
-struct Read {
-    index: Index,
+/// The document as it was, and when it came.
+struct Read<D> {
+    document: D,
     at: Instant,
 }
 
@@ -203,14 +235,16 @@ mod tests {
     #[test]
     fn the_wait_is_a_second_and_some_jitter_or_twice_the_slowest_answer() {
         let pace = Pace::default();
-        assert_eq!(pace.wait(1, millis(5), 0.0), millis(1000));
-        assert_eq!(pace.wait(1, millis(5), 1.0), millis(1500));
-        assert_eq!(pace.wait(1, millis(900), 0.0), millis(1800));
+        assert_eq!(pace.wait(1, millis(5), 0, 0.0), millis(1000));
+        assert_eq!(pace.wait(1, millis(5), 0, 1.0), millis(1500));
+        assert_eq!(pace.wait(1, millis(900), 0, 0.0), millis(1800));
         // The more often it was in vain, the more writers there seem to be.
-        assert_eq!(pace.wait(2, millis(5), 1.0), millis(2000));
-        assert_eq!(pace.wait(9, millis(5), 1.0), millis(5000));
-        assert_eq!(pace.wait(9, millis(2000), 1.0), millis(12_000));
-        assert_eq!(pace.wait(u32::MAX, Duration::from_secs(600), 1.0), MAX_WAIT);
+        assert_eq!(pace.wait(2, millis(5), 0, 1.0), millis(2000));
+        assert_eq!(pace.wait(9, millis(5), 0, 1.0), millis(5000));
+        assert_eq!(pace.wait(9, millis(2000), 0, 1.0), millis(12_000));
+        // Where a blob is stored in between, copies are older.
+        assert_eq!(pace.wait(1, millis(900), 2, 0.0), millis(3600));
+        assert_eq!(pace.wait(u32::MAX, Duration::from_secs(600), 0, 1.0), MAX_WAIT);
     }
 
     #[test]
