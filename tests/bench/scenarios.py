@@ -167,9 +167,16 @@ def legacy(world):
         return
     proxy = world.proxies[world.api]
     world.pushed(world.api, "legacy/web")
-    world.do([*world.sign(US, world.api, "legacy/web", "1.4.2"), "--signature-format", "legacy"])
+    words = world.sign(US, world.api, "legacy/web", "1.4.2")
+    world.do(["legacy" if word == "bundle" else word for word in words])
     contestants = {who: world.verify(who, proxy.host, "legacy/web", ":1.4.2") for who in filter(world.has, (US, COSIGN))}
-    yield title, side_by_side(contestants, world.environment, world.rounds(10), proxy, 20)
+    cannot = {}
+    try:
+        world.do(contestants.get(COSIGN, ["/bin/true"]))
+    except Wrong as wrong:
+        cannot[COSIGN] = {"why": str(wrong)}
+        del contestants[COSIGN]
+    yield title, side_by_side(contestants, world.environment, world.rounds(10), proxy, 20) | cannot
 
 
 def cold_trust(world):
@@ -242,8 +249,8 @@ def bulk(world):
         return f"@{path}"
 
     direct = lines("sign", [f"oci://{world.api}/bulk/bulk:{version}" for version in references])
-    run([world.product, "sign", "--plain-http", "--signature-format", "bundle", *world.signing, direct, "--bundle-out", world.stage.path("bulk", ""),
-         "--timeout", "20m"], world.environment, limit=1300)
+    run([world.product, "sign", "--plain-http", "--signature-format", "bundle", *world.signing, direct,
+         "--bundle-out", world.stage.path("bulk", ""), "--timeout", "20m"], world.environment, limit=1300)
     for count in (MANY // 10, MANY):
         listed = lines(f"verify-{count}", [f"oci://{proxy.host}/bulk/bulk:{version}" for version in references[:count]])
         words = [world.product, "verify", "--plain-http", *world.trust, *world.identity, listed]
