@@ -73,7 +73,8 @@ tool() { timeout 120 "${PEER[$1]}" "${@:2}"; }
 # signs_by TOOL IMAGE DIGEST
 signs_by() {
     case $1 in
-        ours) sign "oci://$2@$3" ;;
+        # The older format beside it is what `formats` is about.
+        ours) sign "oci://$2@$3" --signature-format bundle ;;
         *) tool "$1" sign --yes --trusted-root "$KIT_TRUSTED_ROOT" --signing-config "$KIT_SIGNING_CONFIG" \
             --identity-token "$TOKEN" $([ "$1" != cosign-2 ] || echo --new-bundle-format) "$2@$3" ;;
     esac
