@@ -188,10 +188,10 @@ impl Metadata {
             if KEYS.iter().any(|key| requirements.0.contains_key(*key)) {
                 return Err("requirements.yaml holds more than dependencies".to_owned());
             }
-            if let Some(dependencies) = dependencies {
-                if fields.0.insert("dependencies".to_owned(), dependencies).is_some() {
-                    return Err("Chart.yaml and requirements.yaml both hold dependencies".into());
-                }
+            if let Some(dependencies) = dependencies
+                && fields.0.insert("dependencies".to_owned(), dependencies).is_some()
+            {
+                return Err("Chart.yaml and requirements.yaml both hold dependencies".into());
             }
         }
         let kind = fields.text("type")?;
@@ -404,10 +404,9 @@ fn is_read_alike(text: &str) -> bool {
 
 /// The same of a key, which may be a switch, a number or nothing to Helm, and is text here.
 fn is_key_read_alike(key: &str) -> bool {
-    let word = |word: &&str| word.eq_ignore_ascii_case(key);
     let words = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", ""];
     let number = key.parse::<f64>().is_ok() && key.parse::<i64>().is_err();
-    !words.iter().any(|one| word(&one)) && !number && is_read_alike(key)
+    !words.iter().any(|word| word.eq_ignore_ascii_case(key)) && !number && is_read_alike(key)
 }
 
 /// Whether Go's JSON and ours write the value alike.

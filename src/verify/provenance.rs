@@ -10,6 +10,7 @@
 mod keybox;
 mod keyring;
 mod keys;
+mod packets;
 
 use std::collections::BTreeMap;
 

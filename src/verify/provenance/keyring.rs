@@ -7,7 +7,7 @@ use pgp::composed::{PublicOrSecret, SignedPublicKey};
 use pgp::packet::Signature;
 
 use super::keys::{Judged, judge};
-use super::{bad, keybox};
+use super::{bad, keybox, packets};
 use crate::error::{Error, Reason, Result};
 
 /// The largest keyring that is read, in bytes.
@@ -106,7 +106,7 @@ fn armored(bytes: &[u8]) -> Option<String> {
 }
 
 fn binary(bytes: &[u8], keys: &mut Vec<SignedPublicKey>) {
-    if let Ok(found) = PublicOrSecret::from_bytes_many(bytes) {
+    if let Ok(found) = PublicOrSecret::from_bytes_many(packets::without_trust(bytes).as_slice()) {
         keep(found, keys);
     }
 }
