@@ -272,6 +272,18 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub bundle: Option<String>,
 
+    /// Signature over a FILE, as `cosign sign-blob` wrote it before bundles; with --certificate or --key
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "repository"], value_parser = NonEmptyStringValueParser::new())]
+    pub signature: Option<String>,
+
+    /// Certificate of who made the --signature
+    #[arg(long, value_name = "FILE", requires = "signature", value_parser = NonEmptyStringValueParser::new())]
+    pub certificate: Option<String>,
+
+    /// Timestamp of the --signature
+    #[arg(long, value_name = "FILE", requires = "signature", value_parser = NonEmptyStringValueParser::new())]
+    pub rfc3161_timestamp: Option<String>,
+
     /// Where to find the signatures of a FILE: the target that was given to `helm push`
     #[arg(long, value_name = "oci://…", conflicts_with = "bundle", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,

@@ -115,9 +115,11 @@ const POLICY_EXAMPLES: &[(&str, &str)] = &[
 /// The flags of `verify` that a command in a hint repeats, so that it finds what this one found. Never a
 /// secret, and nothing that says who is trusted or which version is meant.
 const REPEATED: &[&str] = &[
+    "accept",
     "bundle",
     "ca_file",
     "cert_file",
+    "certificate",
     "chart",
     "insecure_no_policy",
     "insecure_skip_tls_verify",
@@ -127,8 +129,11 @@ const REPEATED: &[&str] = &[
     "matching",
     "offline",
     "plain_http",
+    "predicate_type",
     "prov",
     "repository",
+    "rfc3161_timestamp",
+    "signature",
     "signature_repository",
     "sigstore_ca_file",
     "taken_as",

@@ -178,6 +178,9 @@ fn objects(
     if count > 1 && arguments.bundle.is_some() {
         return Err(Error::usage("--bundle is for one chart"));
     }
+    if count > 1 && arguments.signature.is_some() {
+        return Err(Error::usage("--signature is for one chart"));
+    }
     let prefix = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
     let taken_as = arguments.taken_as.as_deref().map(taken_as).transpose()?;
     if taken_as.is_some() && count > 1 {
@@ -185,7 +188,18 @@ fn objects(
     }
     let object = |argument: Argument| -> Result<VerifyObject> {
         setup::check_has_manifest(&argument, prefix.as_ref(), context)?;
+        let detached = arguments.signature.as_ref().map(|signature| VerifySource::Detached {
+            signature: PathBuf::from(signature),
+            certificate: arguments.certificate.as_ref().map(PathBuf::from),
+            timestamp: arguments.rfc3161_timestamp.as_ref().map(PathBuf::from),
+        });
         let source = match (&arguments.bundle, &prefix, &argument) {
+            (None, None, Argument::File(_)) if detached.is_some() => {
+                detached.unwrap_or(VerifySource::Beside)
+            }
+            (None, None, Argument::Reference(_)) if detached.is_some() => {
+                return Err(Error::usage("--signature is for files"));
+            }
             (Some(path), _, _) => VerifySource::Bundle(PathBuf::from(path)),
             (None, Some(prefix), Argument::File(_)) => VerifySource::Repository(prefix.clone()),
             (None, Some(_), Argument::Reference(_)) => {
@@ -195,7 +209,8 @@ fn objects(
         };
         let alone = matches!(
             (&argument, &source),
-            (_, VerifySource::Bundle(_)) | (Argument::File(_), VerifySource::Beside)
+            (_, VerifySource::Bundle(_) | VerifySource::Detached { .. })
+                | (Argument::File(_), VerifySource::Beside)
         );
         if alone && context.given.has("require_predicate") {
             return Err(Error::usage("one bundle holds one statement")

@@ -240,6 +240,10 @@ impl<'a> Findings<'a> {
                 report.format = Some(Format::Legacy);
                 return self.consider_legacy(&report, layers, question).await;
             }
+            Ok(Content::Detached(pieces)) => {
+                report.format = Some(Format::Legacy);
+                self.weigh(report, pieces.to_bundle_over_file(), None, question).await
+            }
             Ok(Content::Bundle(bytes)) => {
                 report.format = Some(Format::Bundle);
                 let bundle = Bundle::parse(&bytes);

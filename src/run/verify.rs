@@ -15,7 +15,8 @@ use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, 
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry, Repository};
 use crate::store::{
-    BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, bundle_path, write_bundle,
+    BundleFile, CosignTag, DetachedSignature, FallbackTag, Referrers, SignatureStore, bundle_path,
+    write_bundle,
 };
 use crate::verify::{Covered, Match, NamedVersion, Policy, Target, VersionCheck};
 
@@ -29,6 +30,15 @@ pub enum VerifySource {
     Beside,
     /// In this file.
     Bundle(PathBuf),
+    /// For a file: a signature over it in files of its own.
+    Detached {
+        /// The signature.
+        signature: PathBuf,
+        /// The certificate; none for a key.
+        certificate: Option<PathBuf>,
+        /// A timestamp.
+        timestamp: Option<PathBuf>,
+    },
     /// For a file: with the chart of its name and version in this repository.
     Repository(RepositoryPrefix),
 }
@@ -271,9 +281,26 @@ impl VerifyRun {
         });
         let mut findings = self.findings(&trusted, policy, &self.predicate_type);
         match &object.source {
-            VerifySource::Bundle(path) => {
-                let path = path.clone();
-                let store = off_thread(move || BundleFile::named(&path)).await?;
+            VerifySource::Bundle(bundle) => {
+                let (chart, named) = (path.to_owned(), bundle.clone());
+                let reading = move || DetachedSignature::in_old_bundle(&chart, &named);
+                // A chart that has been read is read again only where the signature is over its bytes.
+                if let Some(store) = off_thread(reading).await? {
+                    self.ask(&store, Place::File, &question, &mut findings).await;
+                } else {
+                    let bundle = bundle.clone();
+                    let store = off_thread(move || BundleFile::named(&bundle)).await?;
+                    self.ask(&store, Place::File, &question, &mut findings).await;
+                }
+            }
+            VerifySource::Detached { signature, certificate, timestamp } => {
+                let (chart, signature) = (path.to_owned(), signature.clone());
+                let (certificate, timestamp) = (certificate.clone(), timestamp.clone());
+                let store = off_thread(move || {
+                    let (certificate, timestamp) = (certificate.as_deref(), timestamp.as_deref());
+                    DetachedSignature::named(&chart, &signature, certificate, timestamp)
+                });
+                let store = store.await?;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             VerifySource::Beside => {

@@ -2,6 +2,7 @@
 
 mod attach;
 mod cosign_tag;
+mod detached;
 mod fallback_tag;
 mod file;
 mod legacy;
@@ -22,6 +23,7 @@ pub use attach::{
     refer_signature, survey, survey_signatures,
 };
 pub use cosign_tag::CosignTag;
+pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, write_bundle};
 pub use referrers::Referrers;
@@ -68,6 +70,8 @@ pub enum Content {
     Bundle(Vec<u8>),
     /// Legacy cosign signatures: one a layer, each as it could be read.
     Legacy(Vec<Result<LegacySignature>>),
+    /// A signature over the file itself, in files of its own.
+    Detached(LegacySignature),
     /// Something else: no bundle and no cosign signature among its layers.
     Other,
 }

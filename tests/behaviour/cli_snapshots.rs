@@ -92,6 +92,7 @@ fn number(text: &str, pattern: &str, word: &str) -> String {
 fn every_help() {
     let world = plugin(World::new());
     snapshot(&world, "help", &["--help"]);
+    snapshot(&world, "help_attest", &["attest", "--help"]);
     snapshot(&world, "help_completion", &["completion", "--help"]);
     snapshot(&world, "help_key", &["key", "--help"]);
     snapshot(&world, "help_key_generate", &["key", "generate", "--help"]);
