@@ -42,5 +42,5 @@ start_rekor_v1() {
     SERVERS+=($!)
     wait_for_answer "$dir/rekor.log" "$STACK_REKOR_V1_URL/api/v1/log/publicKey" $! || return 1
     openssl pkey -in "$dir/rekor.key" -pubout -out "$dir/rekor.pub" || return 1
-    write_documents "$WORK/stack" "$STACK_REKOR_V1_URL" "$dir/rekor.pub" 1
+    write_documents "$STACK_DIR" "$STACK_REKOR_V1_URL" "$dir/rekor.pub" 1
 }

@@ -7,8 +7,10 @@ command -v openssl >/dev/null || MISSING[openssl]="openssl is not installed"
 
 # Starts it; sets KIT_… for the identities and STACK_… for the services and documents.
 start_stack() {
-    local dir=$WORK/stack ports
-    mkdir -p "$dir"
+    local dir ports
+    # Once a run for each who asks: a socket that is there is in use.
+    dir=$(mktemp -d "$WORK/stack.XXXXXX") || return 1
+    STACK_DIR=$dir
     start_kit v2 || return 1
     make_authorities "$dir" >"$dir/openssl.log" 2>&1 || { tail -n 5 "$dir/openssl.log" >&2; return 1; }
     mapfile -t ports < <(free_ports 8)
