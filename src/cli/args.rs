@@ -109,7 +109,7 @@ pub(super) struct ExportArgs {
     #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
     pub reference: String,
 
-    /// Public key to trust instead of an identity: the key that signed the chart
+    /// Public key to trust instead of an identity: the key that signed the chart: `--key cosign.pub`
     #[arg(long, value_name = "FILE|env://NAME", value_parser = NonEmptyStringValueParser::new())]
     pub key: Option<String>,
 
@@ -141,7 +141,7 @@ pub(super) enum KeyCommand {
 /// Make a P-256 key: NAME.pub and NAME.key, encrypted as cosign does it (password: COSIGN_PASSWORD, or asked).
 #[derive(Debug, Args)]
 pub(super) struct GenerateArgs {
-    /// Name of both files, without its ending
+    /// Name of both files, without its ending: `--output-key-prefix release`
     #[arg(long, value_name = "NAME", default_value = "cosign", value_parser = NonEmptyStringValueParser::new())]
     pub output_key_prefix: String,
 
@@ -169,11 +169,13 @@ pub(super) struct PushArgs {
     #[arg(long)]
     pub github_output: bool,
 
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job
+    /// or workload (`--identity-token token.jwt`)
     #[arg(long, value_name = "FILE|-", requires = "sign", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
 
-    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
+    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD):
+    /// `--key cosign.key`
     #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", requires = "sign", value_parser = NonEmptyStringValueParser::new())]
     pub key: Option<String>,
 
@@ -206,7 +208,7 @@ pub(super) struct SignArgs {
     #[arg(value_name = "REF|FILE|@LIST|-", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
-    /// Where the FILEs were pushed: the target that was given to `helm push`
+    /// Where the FILEs were pushed: the target that was given to `helm push`: `--repository oci://ghcr.io/acme/charts`
     #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
 
@@ -223,7 +225,7 @@ pub(super) struct SignArgs {
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub signature_format: Option<SignatureFormat>,
 
-    /// What to say of the chart, in the signature; may be given several times
+    /// What to say of the chart, in the signature; may be given several times: `--annotations build=42`
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = annotation)]
     pub annotations: Vec<(String, String)>,
 
@@ -255,7 +257,8 @@ pub(super) struct VerifyArgs {
     #[arg(value_name = "REF|FILE|@LIST|-", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
-    /// Public key that must have signed, instead of an identity (PEM: P-256, P-384, Ed25519 or RSA)
+    /// Public key that must have signed, instead of an identity (PEM: P-256, P-384, Ed25519 or RSA):
+    /// `--key cosign.pub`
     #[arg(
         long,
         value_name = "FILE|env://NAME",
@@ -268,27 +271,31 @@ pub(super) struct VerifyArgs {
     #[arg(long)]
     pub insecure_ignore_tlog: bool,
 
-    /// Bundle to verify with, instead of what the registry holds or what lies beside the file
+    /// Bundle to verify with, instead of what the registry holds or what lies beside the file: `--bundle
+    /// web.sigstore.json`
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub bundle: Option<String>,
 
-    /// Signature over a FILE, as `cosign sign-blob` wrote it before bundles; with --certificate or --key
+    /// Signature over a FILE, as `cosign sign-blob` wrote it before bundles; with --certificate or --key: `--signature
+    /// web.sig --certificate web.pem`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "repository"], value_parser = NonEmptyStringValueParser::new())]
     pub signature: Option<String>,
 
-    /// Certificate of who made the --signature
+    /// Certificate of who made the --signature: `--signature web.sig --certificate web.pem`
     #[arg(long, value_name = "FILE", requires = "signature", value_parser = NonEmptyStringValueParser::new())]
     pub certificate: Option<String>,
 
-    /// Timestamp of the --signature
+    /// Timestamp of the --signature: `--rfc3161-timestamp web.tsr`
     #[arg(long, value_name = "FILE", requires = "signature", value_parser = NonEmptyStringValueParser::new())]
     pub rfc3161_timestamp: Option<String>,
 
-    /// Where to find the signatures of a FILE: the target that was given to `helm push`
+    /// Where to find the signatures of a FILE: the target that was given to `helm push`: `--repository
+    /// oci://ghcr.io/acme/charts`
     #[arg(long, value_name = "oci://…", conflicts_with = "bundle", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
 
-    /// Reference that a FILE is taken for: its rule of the policy decides, and name and version have to match
+    /// Reference that a FILE is taken for: its rule of the policy decides, and name and version have to match: `--as
+    /// oci://ghcr.io/acme/charts/web:1.4.2`
     #[arg(long = "as", value_name = "REF", conflicts_with = "repository", value_parser = NonEmptyStringValueParser::new())]
     pub taken_as: Option<String>,
 
@@ -311,12 +318,13 @@ pub(super) struct VerifyArgs {
     pub all: bool,
 
     /// Kind of statement that counts as the signature, as for GitHub's artifact attestations
-    /// (https://slsa.dev/provenance/v1, or slsaprovenance1); default: cosign's signatures
+    /// (https://slsa.dev/provenance/v1, or slsaprovenance1); default: cosign's signatures (`--predicate-type
+    /// slsaprovenance1`)
     #[arg(long, alias = "type", value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub predicate_type: Option<String>,
 
     /// Kind of statement that has to be attached too, by the same signers: spdx, cyclonedx, slsaprovenance1, vuln,
-    /// another of cosign's names, or a URI; may be given several times
+    /// another of cosign's names, or a URI; may be given several times: `--require-predicate spdx`
     #[arg(long, value_name = "TYPE", value_parser = NonEmptyStringValueParser::new())]
     pub require_predicate: Vec<String>,
 
@@ -326,7 +334,8 @@ pub(super) struct VerifyArgs {
     pub prov: ProvArg,
 
     /// Keyring whose keys may have signed the provenance file (binary, armored or GnuPG's pubring.kbx): then its PGP
-    /// signature decides too; default: KEYRING. A keyring in GNUPGHOME or ~/.gnupg is used to report
+    /// signature decides too; default: KEYRING. A keyring in GNUPGHOME or ~/.gnupg is used to report (`--keyring
+    /// acme.gpg`)
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub keyring: Option<String>,
 
@@ -334,15 +343,15 @@ pub(super) struct VerifyArgs {
     #[arg(long)]
     pub offline: bool,
 
-    /// Signature candidates that are looked at before giving up undecided
+    /// Signature candidates that are looked at before giving up undecided: `--max-candidates 50`
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub max_candidates: u32,
 
-    /// Bytes of signature candidates that are read before giving up undecided
+    /// Bytes of signature candidates that are read before giving up undecided: `--max-candidate-bytes 1048576`
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub max_candidate_bytes: u64,
 
-    /// Time that is spent on signature candidates before giving up undecided
+    /// Time that is spent on signature candidates before giving up undecided: `--max-candidate-time 10s`
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub max_candidate_time: std::time::Duration,
 
@@ -380,11 +389,13 @@ pub(super) struct TreeArgs {
 /// Who signs.
 #[derive(Debug, Args)]
 pub(super) struct SigningArgs {
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job or workload, then a person signs in
+    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job
+    /// or workload, then a person signs in (`--identity-token token.jwt`)
     #[arg(long, value_name = "FILE|-", value_parser = NonEmptyStringValueParser::new())]
     pub identity_token: Option<String>,
 
-    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD)
+    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD):
+    /// `--key cosign.key`
     #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", value_parser = NonEmptyStringValueParser::new())]
     pub key: Option<String>,
 
@@ -407,15 +418,16 @@ pub(super) struct AttestArgs {
     #[arg(value_name = "REF|FILE|@LIST", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub charts: Vec<String>,
 
-    /// What is said: a JSON object, as Syft, Trivy or a builder writes it
+    /// What is said: a JSON object, as Syft, Trivy or a builder writes it: `--predicate sbom.spdx.json`
     #[arg(long, value_name = "FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub predicate: String,
 
-    /// What kind of statement it is: spdx, cyclonedx, slsaprovenance1, vuln, another of cosign's names, or a URI
+    /// What kind of statement it is: spdx, cyclonedx, slsaprovenance1, vuln, another of cosign's names, or a URI:
+    /// `--predicate-type spdx`
     #[arg(long, alias = "type", value_name = "TYPE", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub predicate_type: String,
 
-    /// Where the FILEs were pushed: the target that was given to `helm push`
+    /// Where the FILEs were pushed: the target that was given to `helm push`: `--repository oci://ghcr.io/acme/charts`
     #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
     pub repository: Option<String>,
 
@@ -481,7 +493,8 @@ pub(super) struct VersionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Chart")]
 pub(super) struct VersionOf {
-    /// Version, or a constraint over the versions in the repository (Helm's rules); default: newest stable
+    /// Version, or a constraint over the versions in the repository (Helm's rules); default: newest stable (`--version
+    /// ^1`)
     #[arg(long, value_name = "VERSION", value_parser = NonEmptyStringValueParser::new())]
     pub version: Option<String>,
 
@@ -496,7 +509,7 @@ pub(super) struct ChartArgs {
     #[command(flatten)]
     pub version: VersionOf,
 
-    /// What a renamed repository holds
+    /// What a renamed repository holds: `--chart web:1.4.2`
     #[arg(long, value_name = "NAME[:VERSION]", value_parser = NonEmptyStringValueParser::new())]
     pub chart: Option<String>,
 }
@@ -504,7 +517,8 @@ pub(super) struct ChartArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct BundleOutArgs {
-    /// Write the bundle that was made or accepted to a file, or as NAME-VERSION.tgz.sigstore.json into a directory
+    /// Write the bundle that was made or accepted to a file, or as NAME-VERSION.tgz.sigstore.json into a directory:
+    /// `--bundle-out web.sigstore.json`
     #[arg(long, value_name = "FILE|DIR", value_parser = NonEmptyStringValueParser::new())]
     pub bundle_out: Option<String>,
 }
@@ -512,21 +526,22 @@ pub(super) struct BundleOutArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Trust")]
 pub(super) struct TrustArgs {
-    /// Whom to trust, in place of an instance: a trusted root or trust config (of several roots each counts by
-    /// itself), or `embedded` for public-good Sigstore as it was when this program was built
+    /// Whom to trust, in place of an instance: a trusted root or trust config (of several roots each counts by itself),
+    /// or `embedded` for public-good Sigstore as it was when this program was built: `--trusted-root trusted_root.json`
     #[arg(long, value_name = "FILE|embedded", conflicts_with = "instance", value_parser = NonEmptyStringValueParser::new())]
     pub trusted_root: Option<String>,
 
     /// Sigstore instance: production, staging, github (attestations of private repositories; verifies only), or one
-    /// that `trust init` has set up; default: production
+    /// that `trust init` has set up; default: production (`--instance staging`)
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub instance: Option<String>,
 
-    /// Certificate authority for the HTTPS of Sigstore's services and mirrors (PEM), beside the system's
+    /// Certificate authority for the HTTPS of Sigstore's services and mirrors (PEM), beside the system's:
+    /// `--sigstore-ca-file ca.pem`
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub sigstore_ca_file: Option<String>,
 
-    /// Refuse trust that was last refreshed longer ago than this, as in 72h
+    /// Refuse trust that was last refreshed longer ago than this, as in 72h: `--max-trust-age 72h`
     #[arg(long, value_name = "DURATION", value_parser = long_duration)]
     pub max_trust_age: Option<std::time::Duration>,
 }
@@ -540,7 +555,7 @@ impl TrustArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PolicyInitArgs {
-    /// Chart whose signers are trusted from then on
+    /// Chart whose signers are trusted from then on: `--from oci://ghcr.io/acme/charts/web:1.4.2`
     #[arg(long, value_name = "REF", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub from: String,
 
@@ -552,7 +567,7 @@ pub(super) struct PolicyInitArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Public key that has signed the chart, in place of identities: it becomes part of the policy
+    /// Public key that has signed the chart, in place of identities: it becomes part of the policy: `--key cosign.pub`
     #[arg(long, value_name = "FILE|env://NAME", value_parser = NonEmptyStringValueParser::new())]
     pub key: Option<String>,
 
@@ -607,11 +622,11 @@ pub(super) struct TrustInitArgs {
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub name: String,
 
-    /// URL of its TUF repository
+    /// URL of its TUF repository: `--mirror https://tuf.acme.example`
     #[arg(long, value_name = "URL", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub mirror: String,
 
-    /// TUF root to start from, got by a way that you trust
+    /// TUF root to start from, got by a way that you trust: `--root root.json`
     #[arg(long, value_name = "FILE", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub root: String,
 
@@ -619,7 +634,7 @@ pub(super) struct TrustInitArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Certificate authority for the HTTPS of the mirror (PEM), beside the system's
+    /// Certificate authority for the HTTPS of the mirror (PEM), beside the system's: `--sigstore-ca-file ca.pem`
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub sigstore_ca_file: Option<String>,
 
@@ -666,11 +681,11 @@ pub(super) struct TrustExportArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Registry")]
 pub(super) struct RegistryArgs {
-    /// User name for the registry; default: Helm's, then Docker's stored credentials
+    /// User name for the registry; default: Helm's, then Docker's stored credentials (`--username jane`)
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub username: Option<String>,
 
-    /// Password for the registry; better --password-stdin
+    /// Password for the registry; better --password-stdin (`--password "$TOKEN"`)
     #[arg(long, value_name = "PASSWORD", requires = "username", value_parser = NonEmptyStringValueParser::new())]
     pub password: Option<String>,
 
@@ -678,15 +693,15 @@ pub(super) struct RegistryArgs {
     #[arg(long, requires = "username", conflicts_with = "password")]
     pub password_stdin: bool,
 
-    /// Certificate authority of the registry (PEM), beside the system's
+    /// Certificate authority of the registry (PEM), beside the system's: `--ca-file ca.pem`
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub ca_file: Option<String>,
 
-    /// Client certificate for the registry (PEM)
+    /// Client certificate for the registry (PEM): `--cert-file client.pem --key-file client.key`
     #[arg(long, value_name = "FILE", requires = "key_file", value_parser = NonEmptyStringValueParser::new())]
     pub cert_file: Option<String>,
 
-    /// Key of the client certificate (PEM)
+    /// Key of the client certificate (PEM): `--cert-file client.pem --key-file client.key`
     #[arg(long, value_name = "FILE", requires = "cert_file", value_parser = NonEmptyStringValueParser::new())]
     pub key_file: Option<String>,
 
@@ -699,6 +714,7 @@ pub(super) struct RegistryArgs {
     pub plain_http: bool,
 
     /// Repository that holds the signatures, if not the chart's own; default: COSIGN_REPOSITORY
+    /// (`--signature-repository oci://ghcr.io/acme/signatures`)
     #[arg(long, value_name = "oci://…", value_parser = NonEmptyStringValueParser::new())]
     pub signature_repository: Option<String>,
 }
@@ -706,7 +722,7 @@ pub(super) struct RegistryArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct CommonArgs {
-    /// Bound on the whole command
+    /// Bound on the whole command: `--timeout 90s`
     #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = duration)]
     pub timeout: std::time::Duration,
 

@@ -36,19 +36,22 @@ const PAIRED: [&str; 6] = [
     group = ArgGroup::new(ISSUERS).multiple(true)
 )]
 pub(super) struct IdentityArgs {
-    /// Identity that may have signed: the e-mail address, URI or user name in the certificate; repeatable, each with its issuer in the same order
+    /// Identity that may have signed: the e-mail address, URI or user name in the certificate; repeatable, each with
+    /// its issuer in the same order: `--certificate-identity jane@acme.example`
     #[arg(long, value_name = "IDENTITY", group = SIGNERS, value_parser = NonEmptyStringValueParser::new())]
     pub certificate_identity: Vec<String>,
 
-    /// The same as a regular expression over the whole identity
+    /// The same as a regular expression over the whole identity: `--certificate-identity-regexp
+    /// 'https://github\.com/acme/.*'`
     #[arg(long, value_name = "PATTERN", group = SIGNERS, value_parser = NonEmptyStringValueParser::new())]
     pub certificate_identity_regexp: Vec<String>,
 
-    /// OIDC issuer that must have vouched for the identity
+    /// OIDC issuer that must have vouched for the identity: `--certificate-oidc-issuer https://accounts.google.com`
     #[arg(long, value_name = "URL", group = ISSUERS, value_parser = NonEmptyStringValueParser::new())]
     pub certificate_oidc_issuer: Vec<String>,
 
-    /// The same as a regular expression over the whole issuer
+    /// The same as a regular expression over the whole issuer: `--certificate-oidc-issuer-regexp
+    /// 'https://.*\.acme\.example'`
     #[arg(long, value_name = "PATTERN", group = ISSUERS, value_parser = NonEmptyStringValueParser::new())]
     pub certificate_oidc_issuer_regexp: Vec<String>,
 
@@ -64,7 +67,8 @@ pub(super) struct IdentityArgs {
     #[arg(long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new())]
     pub github_host: Option<String>,
 
-    /// Issuer of --github other than the host's own, as an enterprise may have
+    /// Issuer of --github other than the host's own, as an enterprise may have: `--github-issuer
+    /// https://token.actions.githubusercontent.com/acme`
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub github_issuer: Option<String>,
 
@@ -76,7 +80,7 @@ pub(super) struct IdentityArgs {
     #[arg(long, value_name = "HOST", value_parser = NonEmptyStringValueParser::new())]
     pub gitlab_host: Option<String>,
 
-    /// Issuer of --gitlab other than the host's own
+    /// Issuer of --gitlab other than the host's own: `--gitlab-issuer https://id.acme.example`
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub gitlab_issuer: Option<String>,
 
@@ -88,11 +92,11 @@ pub(super) struct IdentityArgs {
     #[arg(long, value_name = "ADDRESS", group = SIGNERS, value_parser = NonEmptyStringValueParser::new())]
     pub email: Vec<String>,
 
-    /// Who vouches for --email; one each, in the same order
+    /// Who vouches for --email; one each, in the same order: `--issuer https://accounts.google.com`
     #[arg(long, value_name = "URL", group = ISSUERS, value_parser = NonEmptyStringValueParser::new())]
     pub issuer: Vec<String>,
 
-    /// How many different ones of these identities must have signed
+    /// How many different ones of these identities must have signed: `--min-signatures 2`
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub min_signatures: u32,
 
@@ -100,7 +104,7 @@ pub(super) struct IdentityArgs {
     #[arg(long, value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
     pub source_ref: Option<String>,
 
-    /// Commit of the source, for every identity
+    /// Commit of the source, for every identity: `--source-digest 4f2c1d…`
     #[arg(long, value_name = "COMMIT", value_parser = NonEmptyStringValueParser::new())]
     pub source_digest: Option<String>,
 
@@ -112,27 +116,29 @@ pub(super) struct IdentityArgs {
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub runner_environment: Option<String>,
 
-    /// URI of the workflow that signed, for every identity; `*` stands for anything
+    /// URI of the workflow that signed, for every identity; `*` stands for anything: `--build-signer
+    /// 'https://github.com/acme/ci/*'`
     #[arg(long, value_name = "URI", value_parser = NonEmptyStringValueParser::new())]
     pub build_signer: Option<String>,
 
     /// Event in GitHub's old extension, as cosign compares it; better --build-trigger
+    /// (`--certificate-github-workflow-trigger push`)
     #[arg(long, value_name = "EVENT", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_github_workflow_trigger: Option<String>,
 
-    /// Commit in GitHub's old extension; better --source-digest
+    /// Commit in GitHub's old extension; better --source-digest (`--certificate-github-workflow-sha 4f2c1d…`)
     #[arg(long, value_name = "COMMIT", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_github_workflow_sha: Option<String>,
 
-    /// Name of the workflow in GitHub's old extension
+    /// Name of the workflow in GitHub's old extension: `--certificate-github-workflow-name Release`
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_github_workflow_name: Option<String>,
 
-    /// OWNER/REPO in GitHub's old extension; better --github
+    /// OWNER/REPO in GitHub's old extension; better --github (`--certificate-github-workflow-repository acme/charts`)
     #[arg(long, value_name = "OWNER/REPO", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_github_workflow_repository: Option<String>,
 
-    /// Ref in GitHub's old extension; better --source-ref
+    /// Ref in GitHub's old extension; better --source-ref (`--certificate-github-workflow-ref refs/tags/v1`)
     #[arg(long, value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
     pub certificate_github_workflow_ref: Option<String>,
 

@@ -490,6 +490,26 @@ mod tests {
     }
 
     #[test]
+    fn every_flag_with_a_value_shows_one() {
+        fn look(command: &clap::Command, without: &mut Vec<String>) {
+            for argument in command.get_arguments().filter(|one| one.get_action().takes_values()) {
+                let Some(long) = argument.get_long() else { continue };
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                let named = !argument.get_possible_values().is_empty();
+                if !named && !help.contains(&format!("--{long} ")) {
+                    without.push(format!("{} --{long}: {help}", command.get_name()));
+                }
+            }
+            command.get_subcommands().for_each(|below| look(below, without));
+        }
+        let mut definition = definition("helm-sigstore", false);
+        definition.build();
+        let mut without = Vec::new();
+        look(&definition, &mut without);
+        assert!(without.is_empty(), "{}", without.join("\n"));
+    }
+
+    #[test]
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();

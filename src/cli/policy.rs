@@ -22,8 +22,8 @@ pub(super) const INSECURE_NO_POLICY: &str = "--insecure-no-policy";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Policy")]
 pub(super) struct PolicyArgs {
-    /// Policy file: who has to have signed what; default: sigstore/policy.yaml in Helm's configuration, if it is
-    /// there. Identity flags narrow a policy that is named, and replace one that is only found
+    /// Policy file: who has to have signed what; default: sigstore/policy.yaml in Helm's configuration, if it is there.
+    /// Identity flags narrow a policy that is named, and replace one that is only found (`--policy policy.yaml`)
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub policy: Option<String>,
 

@@ -10,24 +10,28 @@ use crate::sign::ExplicitServices;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Services")]
 pub(super) struct ServiceArgs {
-    /// Services to sign with: a signing config, or `embedded` for public-good Sigstore
+    /// Services to sign with: a signing config, or `embedded` for public-good Sigstore: `--signing-config
+    /// signing_config.json`
     #[arg(long, value_name = "FILE|embedded", conflicts_with = "instance", value_parser = NonEmptyStringValueParser::new())]
     pub signing_config: Option<String>,
 
-    /// Certificate authority, in place of that of the signing config or the instance
+    /// Certificate authority, in place of that of the signing config or the instance: `--fulcio-url
+    /// https://fulcio.acme.example`
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub fulcio_url: Option<String>,
 
-    /// Transparency log, in place of those of the signing config or the instance
+    /// Transparency log, in place of those of the signing config or the instance: `--rekor-url
+    /// https://rekor.acme.example`
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub rekor_url: Option<String>,
 
-    /// Timestamp authority (the whole URL, as in https://tsa.example/api/v1/timestamp), in place of that of the
-    /// signing config or the instance
+    /// Timestamp authority (the whole URL, as in https://tsa.example/api/v1/timestamp), in place of that of the signing
+    /// config or the instance: `--tsa-url https://tsa.acme.example/api/v1/timestamp`
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub tsa_url: Option<String>,
 
     /// Generation of --rekor-url, or of the log to use where the signing config offers both; default: 1
+    /// (`--rekor-version 2`)
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u32).range(1..=2))]
     pub rekor_version: Option<u32>,
 }

@@ -20,15 +20,17 @@ pub(super) struct OidcArgs {
     #[arg(long, conflicts_with_all = ["identity_token", "key"])]
     pub device: bool,
 
-    /// Issuer to sign in at; default: that of the instance
+    /// Issuer to sign in at; default: that of the instance (`--oidc-issuer https://oidc.acme.example`)
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub oidc_issuer: Option<String>,
 
     /// Client that the issuer knows, and the audience that every token is meant for; default: sigstore
+    /// (`--oidc-client-id charts`)
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub oidc_client_id: Option<String>,
 
-    /// Address on this machine that the browser comes back to; default: http://localhost:PORT/auth/callback, any free port
+    /// Address on this machine that the browser comes back to; default: http://localhost:PORT/auth/callback, any free
+    /// port (`--oidc-redirect-url http://localhost:8080/auth/callback`)
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub oidc_redirect_url: Option<String>,
 
