@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attack_archive;
 mod attack_bundle;
 mod attack_chart_yaml;
 mod attack_files;
