@@ -27,8 +27,9 @@ wait_for() {
 
 # Starts the kit's Sigstore with the log $1 (v1 or v2) and its registry; sets the KIT_… variables.
 start_kit() {
-    local dir=$WORK/kit-$1
-    mkdir -p "$dir"
+    local dir
+    # A folder of its own each time: those that run already go on writing fresh tokens into theirs.
+    dir=$(mktemp -d "$WORK/kit-$1.XXXXXX") || return 1
     "$KIT" serve --dir "$dir" --rekor "$1" --registry >"$dir/log" 2>&1 </dev/null &
     SERVERS+=($!)
     wait_for "$dir/log" '^ready' $! >/dev/null || return 1
