@@ -364,3 +364,20 @@ fn signatures_kept_elsewhere_are_kept_there_in_both_formats() {
     assert!(world.registry.resolve("charts/signatures", &legacy_tag(&pushed)).is_some());
     world.verify(&["--accept", "legacy", at[0], at[1], &reference]).exits(0);
 }
+
+#[test]
+fn both_formats_take_one_certificate_and_at_most_sixteen_requests_or_twenty_one() {
+    for (mut world, most) in [(World::new(), 16), (World::with_fallback_registry(), 21)] {
+        world.environment.remove("HELM_SIGSTORE_SIGNATURE_FORMAT");
+        let (reference, _) = world.push_web();
+        world.run(&["sign", &reference]).exits(0);
+        let requests = world.registry.requests();
+        assert!(
+            requests.len() <= most,
+            "{}: {:#?}",
+            requests.len(),
+            crate::sign_support::lines(&world)
+        );
+        assert_eq!(crate::sign_support::asked(&world), (1, 2, 2));
+    }
+}
