@@ -30,7 +30,7 @@ def number(value, digits=3):
     """To so many significant digits, and no decimals where there is no need."""
     if value is None:
         return "-"
-    if value >= 100:
+    if value >= 100 or digits > 3 and float(value).is_integer():
         return f"{value:,.0f}"
     return f"{value:.{max(0, digits - len(str(int(value))))}f}"
 
