@@ -112,6 +112,13 @@ pub(super) fn init(arguments: &PolicyInitArgs, context: &mut Context<'_, '_>) ->
         context.world.warn(format!("weakened by {}", outcome.weakened.join(", ")));
     }
     let text = written(&from, &signers, key.as_ref())?;
+    // The rule has to mean the same to somebody who types no --instance; its name is plain (it is a file's).
+    let text = match arguments.trust.instance.as_deref() {
+        Some(name) if name != crate::trust::PRODUCTION => {
+            text.replacen("    any-of:\n", &format!("    instance: {name}\n    any-of:\n"), 1)
+        }
+        _ => text,
+    };
     let digest = outcome.manifest_digest.unwrap_or_default();
     let seen = outcome.reference.unwrap_or_else(|| from.typed.clone());
     let named: Vec<String> = signers.iter().map(|signer| signer.words()).collect();

@@ -115,3 +115,15 @@ fn hosts_are_compared_in_one_spelling() {
         world.run(&["policy", "test", reference, "--policy", &file]).exits(code);
     }
 }
+
+#[test]
+fn a_policy_from_a_chart_of_another_instance_names_the_instance() {
+    let (mut world, _tuf) = crate::trust_support::private();
+    let (reference, _) = world.signed_web();
+    let file = world.argument("policy.yaml");
+    world.run(&["policy", "init", "--from", &reference, &file]).exits(0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("    instance: kit\n"), "{text}");
+    world.environment.remove("HELM_SIGSTORE_INSTANCE");
+    world.run(&["verify", &reference, "--policy", &file]).exits(0).prints("Verified:");
+}
