@@ -190,6 +190,18 @@ pub(super) fn parse(
     environment: &Environment,
     terminal: bool,
 ) -> Result<Parsed, Unparsed> {
+    match plain(arguments, environment) {
+        Some(parsed) => Ok(parsed),
+        None => whole(arguments, environment, terminal),
+    }
+}
+
+/// The same with the whole grammar.
+fn whole(
+    arguments: &[String],
+    environment: &Environment,
+    terminal: bool,
+) -> Result<Parsed, Unparsed> {
     let program = program(environment);
     let words = |more: &[String]| {
         let mut words = vec![program.to_owned()];
@@ -217,24 +229,47 @@ pub(super) fn parse(
     };
     definition
         .try_get_matches_from(words(&flags))
-        .and_then(|matches| {
-            let mut cli = Cli::from_arg_matches(&matches)?;
-            match (&mut cli.command, matches.subcommand()) {
-                (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
-                (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
-                (Command::Policy(policy), Some((_, of))) => {
-                    if let (PolicyAction::Export(export), Some((_, of))) =
-                        (&mut policy.action, of.subcommand())
-                    {
-                        export.identity.keep_order(of);
-                    }
-                }
-                _ => {}
-            }
-            Ok(cli)
-        })
+        .and_then(|matches| in_order(&matches))
         .map(|cli| Parsed { cli, given })
         .map_err(|error| wrong(&error, &flags))
+}
+
+/// The same where nothing is special, which is nearly always: the first word is a command, no flag is set by
+/// the environment, and the arguments are right. Then one definition is made, not all of them, and it is read
+/// once. Of what is not right nothing is said here: the whole grammar says it.
+fn plain(arguments: &[String], environment: &Environment) -> Option<Parsed> {
+    if environment.sets_flags() {
+        return None;
+    }
+    let name = arguments.first()?;
+    let mut root = clap::Command::new("helm-sigstore")
+        .subcommand_required(true)
+        .subcommand(Command::definition_of(name)?);
+    let words = std::iter::once("helm-sigstore").chain(arguments.iter().map(String::as_str));
+    let matches = root.try_get_matches_from_mut(words).ok()?;
+    let (mut command, mut of) = (&root, &matches);
+    while let Some((name, inner)) = of.subcommand() {
+        (command, of) = (command.find_subcommand(name)?, inner);
+    }
+    Some(Parsed { given: given(command, of), cli: in_order(&matches).ok()? })
+}
+
+/// The command of these matches, with the identities as they stand in the arguments.
+fn in_order(matches: &ArgMatches) -> Result<Cli, clap::Error> {
+    let mut cli = Cli::from_arg_matches(matches)?;
+    match (&mut cli.command, matches.subcommand()) {
+        (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
+        (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+        (Command::Policy(policy), Some((_, of))) => {
+            if let (PolicyAction::Export(export), Some((_, of))) =
+                (&mut policy.action, of.subcommand())
+            {
+                export.identity.keep_order(of);
+            }
+        }
+        _ => {}
+    }
+    Ok(cli)
 }
 
 /// The grammar, with examples for `program`.
@@ -427,6 +462,55 @@ mod tests {
         let set = environment(&[("HELM_SIGSTORE_OUTPUT", "json")]);
         assert!(wants_json(&words("verify"), &set));
         assert!(!wants_json(&words("verify -o text"), &set));
+    }
+
+    #[test]
+    fn one_command_by_itself_is_read_as_with_all_of_them() {
+        let none = Environment::default();
+        let told = |parsed: &Parsed| {
+            let mut ids: Vec<_> = parsed.given.ids.iter().collect();
+            ids.sort();
+            format!("{:?} {ids:?} {:?}", parsed.cli, parsed.given.repeated)
+        };
+        for text in [
+            "version",
+            "version --short -o json",
+            "verify oci://r/web:1 --certificate-identity a --certificate-identity-regexp b --certificate-oidc-issuer c",
+            "verify web.tgz --bundle b --offline --accept legacy --timeout 5s --plain-http=true --key k -- x",
+            "verify --github a/b@refs/tags/* oci://r/web:1 --all --max-candidates 5 --trusted-root embedded",
+            "sign oci://r/web:1 --key k --tlog-upload=false --certificate-identity a --certificate-oidc-issuer c -y",
+            "attest oci://r/web:1 --predicate p --predicate-type spdx",
+            "push web.tgz oci://r/x --sign --github-output",
+            "tree oci://r/web:1",
+            "trust show -o json",
+            "trust init acme --mirror https://m --root r",
+            "key generate --output-key-prefix a",
+            "policy init --from oci://r/web:1 policy.yaml",
+            "policy export flux oci://r/web:1 --certificate-identity a --certificate-oidc-issuer c",
+            "completion bash",
+        ] {
+            match (plain(&words(text), &none), whole(&words(text), &none, false)) {
+                (Some(plain), Ok(whole)) => assert_eq!(told(&plain), told(&whole), "{text}"),
+                // What excludes another flag, or is no flag, is told by the whole grammar.
+                (plain, whole) => assert_eq!(plain.is_some(), whole.is_ok(), "{text}"),
+            }
+        }
+        for text in [
+            "",
+            "help verify",
+            "verify --help",
+            "verify oci://r/web:1 --nonsense",
+            "-o json version",
+        ] {
+            assert!(plain(&words(text), &none).is_none(), "{text}");
+        }
+        let set = environment(&[("HELM_SIGSTORE_ALL", "true")]);
+        assert!(plain(&words("verify oci://r/web:1"), &set).is_none());
+        // Every command has a definition of its own.
+        for command in definition("helm-sigstore", false).get_subcommands() {
+            let name = command.get_name();
+            assert!(Command::definition_of(name).is_some(), "{name}");
+        }
     }
 
     #[test]
