@@ -9,8 +9,8 @@ use crate::chart::{Argument, ChartReference, Digest};
 use crate::consumer::{self, Consumer, Export, Trusted};
 use crate::error::{Class, Error, Reason, Result};
 use crate::run::{
-    Format, Formats, Outcome, PolicySource, ProvCheck, Scope, SignatureReport, VerifyObject,
-    VerifyRun, VerifySource,
+    Format, Formats, Outcome, PolicySource, ProvCheck, Scope, SignatureReport, Status,
+    VerifyObject, VerifyRun, VerifySource,
 };
 use crate::verify::{
     COSIGN_SIGN_PREDICATE, Identity, LogCheck, Match, Matcher, Policy, TrustedKey,
@@ -72,7 +72,12 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         policy_file: PolicySource::Flags,
         matching: Match::Manifest,
         prov: ProvCheck::ignored(),
-        scope: Scope { limits: verify::LIMITS, accept: Formats::ALL, all: false },
+        // It depends on the formats that there are, also behind the first signature that will do.
+        scope: Scope {
+            limits: verify::LIMITS,
+            accept: Formats::ALL,
+            all: arguments.consumer == ConsumerArg::PolicyController,
+        },
         predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
         required: Vec::new(),
         repeated_flags: Vec::new(),
@@ -97,7 +102,7 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         trusted: &trusted,
         private: private.as_ref(),
         plain_http: arguments.registry.plain_http,
-        legacy: outcome.signatures.iter().any(is_legacy),
+        legacy: outcome.signatures.iter().any(is_good_legacy),
     };
     Ok(Ended::Text(consumer::export(arguments.consumer.into(), &what)?))
 }
@@ -144,8 +149,11 @@ fn trusted(policy: &Policy, key: Option<String>, outcome: &Outcome) -> Result<Tr
     }
 }
 
-fn is_legacy(signature: &SignatureReport) -> bool {
-    matches!(signature.format, Some(Format::Legacy))
+/// Whether it is in the older format and by those who are to be trusted: anybody may have put another one there.
+fn is_good_legacy(signature: &SignatureReport) -> bool {
+    let good = signature.status == Status::Accepted
+        || signature.reason == Some(Reason::NoIdentity.as_str());
+    good && signature.format == Some(Format::Legacy)
 }
 
 /// The repository without scheme, and the tag that was named or found.
