@@ -14,6 +14,7 @@ mod parse;
 mod policy;
 mod policy_command;
 mod print;
+mod provenance;
 mod push;
 mod pushed;
 mod services;

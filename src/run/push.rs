@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::packaged::{MAX_CHART_BYTES, check_named};
 use super::report::{Chart, Outcome, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::sign::{SignObject, SignRun};
-use super::verify::{MAX_CHART_BYTES, check_named};
 use super::{World, off_thread};
 use crate::chart::{
     Archive, Argument, ChartReference, Digest, HelmPush, MANIFEST, RepositoryPrefix, shell_word,

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::off_thread;
+use super::packaged::read_chart;
 use super::push::read_prov;
 use super::report::{Chart, Format, Outcome, Place, SignatureReport, SubjectReport};
 use super::sign::{SignObject, SignRun};
 use super::skip::leave_alone;
-use super::verify::read_chart;
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 use crate::store::{BundlePlace, bundle_path, sidecar};

@@ -12,9 +12,13 @@ fn now() -> Timestamp {
     Timestamp::from_second(i64::from(SIGNED) + 100_000).unwrap()
 }
 
+fn named() -> NamedVersion {
+    NamedVersion { name: "web".to_owned(), version: "1.4.2".to_owned() }
+}
+
 fn judge(prov: &str, ring: &[u8]) -> Result<VerifiedProvenance> {
     let digest = Digest::parse(DIGEST).unwrap();
-    verify_provenance(prov.as_bytes(), &Keyring::parse(ring).unwrap(), FILE, &digest, now())
+    verify_provenance(prov.as_bytes(), &Keyring::parse(ring).unwrap(), &named(), &digest, now())
 }
 
 #[track_caller]
@@ -261,7 +265,8 @@ fn only_the_digest_of_this_file_counts_and_no_key_is_there_twice() {
         assert!(unverified.names(FILE, &Digest::parse(DIGEST).unwrap()).is_err());
     }
     // Beside others it counts; dashes are escaped and come back.
-    let more = format!("- a\n{}  other-1.tgz: sha256:{zero}\n", text());
+    let keywords = text().replace("\n\n...", "\nkeywords:\n- a\n\n...");
+    let more = format!("{keywords}  other-1.tgz: sha256:{zero}\n");
     judge(&signs(&more), &key.ring()).unwrap();
     let unverified = UnverifiedProvenance::read(signs(&more).as_bytes()).unwrap();
     unverified.names(FILE, &Digest::parse(DIGEST).unwrap()).unwrap();
@@ -309,12 +314,12 @@ fn a_mutated_file_or_ring_never_panics_and_never_says_another_digest() {
             }
         }
         if round % 2 == 0 {
-            if let Ok(found) = verify_provenance(&bytes, &good, FILE, &digest, now()) {
+            if let Ok(found) = verify_provenance(&bytes, &good, &named(), &digest, now()) {
                 assert_eq!(found.digest, digest);
             }
             let _ = UnverifiedProvenance::read(&bytes);
         } else if let Ok(ring) = Keyring::parse(&bytes) {
-            let _ = verify_provenance(&prov, &ring, FILE, &digest, now());
+            let _ = verify_provenance(&prov, &ring, &named(), &digest, now());
         }
     }
 }
