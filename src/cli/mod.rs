@@ -7,6 +7,7 @@ mod drive;
 mod environment;
 mod export;
 mod forwarded;
+mod github_output;
 mod identities;
 mod key;
 mod lists;
