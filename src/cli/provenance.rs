@@ -1,12 +1,13 @@
 //! How `verify` looks at Helm's provenance file: by its flags, and by the rule of a policy beside them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{ProvArg, VerifyArgs};
+use super::drive::drive;
 use super::{Context, policy};
 use crate::error::{Error, Result};
-use crate::run::{DefaultKeyring, ProvCheck, ProvKeys, read_keyring};
+use crate::run::{DefaultKeyring, ProvCheck, ProvKeys, load_keyring};
 use crate::verify::{Keyring, NamedRule, ProvMode};
 
 /// The variable by which the Go plugin was told its keyring.
@@ -31,28 +32,32 @@ impl Asked {
     pub(super) fn of(
         arguments: &VerifyArgs,
         narrows: bool,
-        context: &Context<'_, '_>,
+        context: &mut Context<'_, '_>,
     ) -> Result<Self> {
         let mode = match arguments.prov {
             ProvArg::Ignore => ProvMode::Ignore,
             ProvArg::IfPresent => ProvMode::IfPresent,
             ProvArg::Require => ProvMode::Require,
         };
-        let read =
-            |path: &str| -> Result<Arc<Keyring>> { Ok(Arc::new(read_keyring(Path::new(path))?)) };
+        let timeout = arguments.common.timeout;
+        let environment = context.environment;
+        let mut read = |path: &str| -> Result<Arc<Keyring>> {
+            context.world.enter(format!("reading the keyring {path}"));
+            drive(context, timeout, load_keyring(PathBuf::from(path)))?
+        };
         let looked_at = mode != ProvMode::Ignore;
         let named = match arguments.keyring.as_deref() {
             Some(path) if looked_at || narrows => Some((path.to_owned(), read(path)?)),
             _ => None,
         };
-        let (keyring, keys) = match (&named, context.environment.value(KEYRING)) {
+        let (keyring, keys) = match (&named, environment.value(KEYRING)) {
             _ if !looked_at => (None, ProvKeys::Default(Arc::default())),
             (Some((path, keyring)), _) => {
                 (Some(path.clone()), ProvKeys::Named(vec![Arc::clone(keyring)]))
             }
             (None, Some(path)) => (Some(path.to_owned()), ProvKeys::Named(vec![read(path)?])),
             (None, None) => {
-                let usual = DefaultKeyring::among(context.environment.keyrings());
+                let usual = DefaultKeyring::among(environment.keyrings());
                 (None, ProvKeys::Default(Arc::new(usual)))
             }
         };

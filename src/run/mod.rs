@@ -22,7 +22,9 @@ use crate::error::{Error, Reason, Result};
 
 pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
-pub use provenance::{DefaultKeyring, ProvCheck, ProvKeys, ProvenanceReport, read_keyring};
+pub use provenance::{
+    DefaultKeyring, ProvCheck, ProvKeys, ProvenanceReport, load_keyring, read_keyring,
+};
 pub use push::{PushObject, PushRun};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,

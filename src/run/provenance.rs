@@ -52,7 +52,7 @@ impl DefaultKeyring {
                     .cause("--prov require needs the keys that may have signed")
                     .hint("--keyring FILE"));
             };
-            off_thread(move || read_keyring(&path)).await.map(Arc::new)
+            load_keyring(path).await
         };
         self.read.get_or_try_init(|| read).await.map(Arc::clone)
     }
@@ -269,6 +269,14 @@ pub fn read_keyring(path: &std::path::Path) -> Result<Keyring> {
             Error::usage("cannot open keyring").on(object.clone()).cause(error.to_string())
         })?;
     Keyring::parse(&bytes).map_err(|error| error.on(object))
+}
+
+/// The same, away from the thread that keeps the time: a pipe that nobody writes to must not outlast the time-out.
+///
+/// # Errors
+/// As above.
+pub async fn load_keyring(path: PathBuf) -> Result<Arc<Keyring>> {
+    off_thread(move || read_keyring(&path)).await.map(Arc::new)
 }
 
 /// What a chart without any signature of Sigstore is, whose provenance was verified.

@@ -184,6 +184,11 @@ fn framed(bytes: &[u8]) -> Result<String> {
     if text.lines().next().map(str::trim_end) != Some(BEGIN) {
         return Err(bad("it does not begin with a clear-signed block"));
     }
+    // Text in place of a header would stand in the block, and be signed by nobody (Go CVE-2019-11841).
+    let mut headers = text.lines().skip(1).take_while(|line| !line.is_empty());
+    if !headers.all(|line| line.starts_with("Hash: ")) {
+        return Err(bad("the clear-signed block has something else than Hash in its headers"));
+    }
     if count(BEGIN) != 1 || count(SIGNATURE) != 1 || count(END) != 1 {
         return Err(bad("it is not one clear-signed block with one signature"));
     }
