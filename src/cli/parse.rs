@@ -30,6 +30,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("completion", "PROGRAM completion bash"),
     (
+        "detach",
+        "PROGRAM tree oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM detach oci://ghcr.io/acme/charts/web:1.4.2 --digest sha256:7e60…",
+    ),
+    (
         "key",
         "PROGRAM key generate --output-key-prefix release
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key release.key --tlog-upload=false
@@ -513,7 +518,9 @@ mod tests {
     fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         let mut definition = definition("helm-sigstore", false);
         definition.build();
-        for name in ["attest", "completion", "key", "policy", "sign", "tree", "verify", "version"] {
+        for name in
+            ["attest", "completion", "detach", "key", "policy", "sign", "tree", "verify", "version"]
+        {
             let command = definition.find_subcommand(name).unwrap();
             let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
             for long in takes.filter_map(clap::Arg::get_long) {
@@ -602,6 +609,7 @@ mod tests {
             for command in [
                 "",
                 "completion",
+                "detach",
                 "key",
                 "key generate",
                 "policy",
