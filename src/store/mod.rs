@@ -27,7 +27,7 @@ pub use cosign_tag::CosignTag;
 pub use detach::{Layers, Removed, check_unlisted, remove_entries, remove_layers};
 pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
-pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, write_bundle};
+pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, sidecars, write_bundle};
 pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.
