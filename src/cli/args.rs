@@ -47,6 +47,7 @@ impl Command {
         let all: [(&'static str, Define); 10] = [
             ("attest", AttestArgs::augment_args),
             ("completion", CompletionArgs::augment_args),
+            ("detach", DetachArgs::augment_args),
             ("key", KeyArgs::augment_args),
             ("policy", PolicyCommand::augment_args),
             ("push", PushArgs::augment_args),

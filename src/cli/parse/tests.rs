@@ -54,6 +54,7 @@ fn one_command_by_itself_is_read_as_with_all_of_them() {
         "attest oci://r/web:1 --predicate p --predicate-type spdx",
         "push web.tgz oci://r/x --sign --github-output",
         "tree oci://r/web:1",
+        "detach oci://r/web:1 --digest sha256:00 --yes",
         "trust show -o json",
         "trust init acme --mirror https://m --root r",
         "key generate --output-key-prefix a",
