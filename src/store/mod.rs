@@ -5,6 +5,7 @@ mod cosign_tag;
 mod detached;
 mod fallback_tag;
 mod file;
+mod inspect;
 mod legacy;
 mod listing;
 mod referrers;
@@ -26,6 +27,10 @@ pub use cosign_tag::CosignTag;
 pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, sidecars, write_bundle};
+pub use inspect::{
+    Behind, Inspected, InspectionLimits, Listed, Stated, inspect_fallback_tag, inspect_referrers,
+    repair_fallback_tag,
+};
 pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.
