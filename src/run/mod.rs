@@ -2,10 +2,12 @@
 //!
 //! Every command calls these. No step calls back, and nothing here knows the command line or prints.
 
+mod doctor;
 mod findings;
 mod formats;
 mod provenance;
 mod push;
+mod repair;
 mod report;
 mod resolve;
 mod rules;
@@ -21,10 +23,12 @@ use std::path::Path;
 
 use crate::error::{Error, Reason, Result};
 
+pub use doctor::{Diagnosis, DoctorRun, Known, ListingReport};
 pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
 pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
 pub use push::{PushObject, PushRun};
+pub use repair::{Mended, Supplied, words as fault_words};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
