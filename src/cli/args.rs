@@ -45,9 +45,10 @@ impl Command {
     /// The definition of the command `name` by itself.
     pub(super) fn definition_of(name: &str) -> Option<clap::Command> {
         type Define = fn(clap::Command) -> clap::Command;
-        let all: [(&'static str, Define); 10] = [
+        let all: [(&'static str, Define); 11] = [
             ("attest", AttestArgs::augment_args),
             ("completion", CompletionArgs::augment_args),
+            ("doctor", DoctorArgs::augment_args),
             ("key", KeyArgs::augment_args),
             ("policy", PolicyCommand::augment_args),
             ("push", PushArgs::augment_args),
