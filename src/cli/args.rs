@@ -1,6 +1,6 @@
 //! The command line, as data. Parsing looks at nothing but the arguments.
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::export::ConsumerArg;
@@ -8,6 +8,7 @@ use super::identities::IdentityArgs;
 use super::policy::PolicyArgs;
 use super::services::ServiceArgs;
 use super::sign_in::OidcArgs;
+use crate::consumer::Reader;
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
 #[derive(Debug, Parser)]
@@ -30,6 +31,7 @@ pub(super) enum Command {
     Attest(Box<AttestArgs>),
     Completion(CompletionArgs),
     Detach(Box<DetachArgs>),
+    Doctor(Box<DoctorArgs>),
     Key(KeyArgs),
     Policy(PolicyCommand),
     Push(Box<PushArgs>),
@@ -44,10 +46,11 @@ impl Command {
     /// The definition of the command `name` by itself.
     pub(super) fn definition_of(name: &str) -> Option<clap::Command> {
         type Define = fn(clap::Command) -> clap::Command;
-        let all: [(&'static str, Define); 10] = [
+        let all: [(&'static str, Define); 12] = [
             ("attest", AttestArgs::augment_args),
             ("completion", CompletionArgs::augment_args),
             ("detach", DetachArgs::augment_args),
+            ("doctor", DoctorArgs::augment_args),
             ("key", KeyArgs::augment_args),
             ("policy", PolicyCommand::augment_args),
             ("push", PushArgs::augment_args),
@@ -66,6 +69,7 @@ impl Command {
         match self {
             Self::Attest(arguments) => Some(&arguments.registry),
             Self::Detach(arguments) => Some(&arguments.registry),
+            Self::Doctor(arguments) => Some(&arguments.registry),
             Self::Push(arguments) => Some(&arguments.registry),
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
@@ -425,6 +429,48 @@ pub(super) struct DetachArgs {
 
     #[command(flatten)]
     pub version: VersionOf,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Say who accepts a chart besides us (cosign, Flux, Kyverno and others), why not, and what mends it.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Chart that is looked at
+    #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+    pub reference: String,
+
+    /// Consumers that have to accept it, in place of all: `--for flux,cosign-3`
+    #[arg(
+        long = "for",
+        value_name = "CONSUMER,…",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Reader::ALL.map(Reader::name))
+    )]
+    pub consumers: Vec<String>,
+
+    /// Mend the index under the fallback tag: wrong types, missing annotations, entries that are there twice; no entry
+    /// is lost
+    #[arg(long)]
+    pub repair: bool,
+
+    /// Bundle that was kept, to be attached again if it is not listed; it is verified first; may be given several times:
+    /// `--repair --bundle web.sigstore.json`
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub bundle: Vec<String>,
+
+    /// Public key whose signatures count, instead of an identity: `--key cosign.pub`
+    #[arg(long, value_name = "FILE|env://NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
     #[command(flatten)]

@@ -4,6 +4,7 @@ mod args;
 mod attest;
 mod completion;
 mod detach;
+mod doctor;
 mod drive;
 mod environment;
 mod export;
@@ -79,6 +80,8 @@ enum Ended {
     Document(serde_json::Value),
     /// Results.
     Report(Report),
+    /// Who accepts a chart.
+    Diagnosis(Box<doctor::Document>),
     /// What is attached to a chart.
     Tree(Box<tree::Document>),
     /// What was taken off a chart.
@@ -205,6 +208,14 @@ fn finish(
             printer.json(&document);
             return 0;
         }
+        Ok(Ended::Diagnosis(document)) => {
+            let document = document.called(program);
+            match json {
+                true => printer.json(&document),
+                false => printer.text(&doctor::words(&document)),
+            }
+            return document.exit_code();
+        }
         Ok(Ended::Tree(tree)) => {
             match json {
                 true => printer.json(&tree),
@@ -277,6 +288,10 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
     match cli.command {
         Command::Completion(arguments) => {
             Ok(Ended::Text(completion::script(arguments.shell).to_owned()))
+        }
+        Command::Doctor(arguments) => {
+            context.subject.inputs = vec![arguments.reference.clone()];
+            doctor::run(*arguments, context)
         }
         Command::Key(arguments) => key::run(arguments.command, context),
         Command::Attest(arguments) => {

@@ -67,6 +67,12 @@ const EXAMPLES: &[(&str, &str)] = &[
       --fulcio-url https://fulcio.acme.example --rekor-url https://rekor.acme.example --rekor-version 2 \\
       --tsa-url https://tsa.acme.example/api/v1/timestamp",
     ),
+    (
+        "doctor",
+        "PROGRAM doctor oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM doctor oci://ghcr.io/acme/charts/web:1.4.2 --for flux,cosign-3 --github acme/charts
+  $ PROGRAM doctor oci://ghcr.io/acme/charts/web:1.4.2 --repair --bundle web.sigstore.json",
+    ),
     ("tree", "PROGRAM tree oci://ghcr.io/acme/charts/web:1.4.2"),
     (
         "trust",
@@ -265,6 +271,7 @@ fn in_order(matches: &ArgMatches) -> Result<Cli, clap::Error> {
     match (&mut cli.command, matches.subcommand()) {
         (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
         (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+        (Command::Doctor(doctor), Some((_, of))) => doctor.identity.keep_order(of),
         (Command::Policy(policy), Some((_, of))) => {
             if let (PolicyAction::Export(export), Some((_, of))) =
                 (&mut policy.action, of.subcommand())

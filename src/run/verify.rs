@@ -421,7 +421,7 @@ impl VerifyRun {
         Places { registry: &self.registry, access: Access::Pull, signatures }
     }
 
-    fn findings<'a>(
+    pub(super) fn findings<'a>(
         &'a self,
         trusted: &'a Trusted,
         policy: &'a Policy,
@@ -431,7 +431,7 @@ impl VerifyRun {
     }
 
     /// The places of a registry in turn: the API, and only where that met no policy the two tags.
-    async fn ask_registry(
+    pub(super) async fn ask_registry(
         &self,
         resolved: &Resolved,
         question: &Question<'_>,
@@ -470,7 +470,7 @@ impl VerifyRun {
         findings.examine(&cosign, Place::CosignTag, legacy, question).await;
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         store: &impl SignatureStore,
         place: Place,
@@ -482,7 +482,7 @@ impl VerifyRun {
         findings.examine(store, place, discovered, question).await;
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &self,
         findings: Findings<'_>,
         outcome: &mut Outcome,

@@ -102,6 +102,7 @@ fn every_help() {
         snapshot(&world, &format!("help_policy_{command}"), &["policy", command, "--help"]);
     }
     snapshot(&world, "help_sign", &["sign", "--help"]);
+    snapshot(&world, "help_doctor", &["doctor", "--help"]);
     snapshot(&world, "help_tree", &["tree", "--help"]);
     snapshot(&world, "help_detach", &["detach", "--help"]);
     snapshot(&world, "help_policy", &["policy", "--help"]);

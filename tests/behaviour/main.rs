@@ -26,6 +26,8 @@ mod cli_streams;
 mod cli_support;
 mod detach_chart;
 mod detach_layers;
+mod doctor_consumers;
+mod doctor_repair;
 mod fuzz_corpus;
 mod identity_ambient;
 mod identity_extensions;

@@ -116,6 +116,7 @@ fn every_flag_can_be_set_by_its_variable_and_an_empty_variable_is_unset() {
     definition.build();
     for (command, object) in [
         ("sign", "oci://r.io/web"),
+        ("doctor", "oci://r.io/web"),
         ("tree", "oci://r.io/web"),
         ("verify", "oci://r.io/web"),
         ("version", ""),
@@ -166,9 +167,18 @@ fn every_flag_with_a_value_shows_one() {
 fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
     let mut definition = definition("helm-sigstore", false);
     definition.build();
-    for name in
-        ["attest", "completion", "detach", "key", "policy", "sign", "tree", "verify", "version"]
-    {
+    for name in [
+        "attest",
+        "completion",
+        "detach",
+        "doctor",
+        "key",
+        "policy",
+        "sign",
+        "tree",
+        "verify",
+        "version",
+    ] {
         let command = definition.find_subcommand(name).unwrap();
         let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
         for long in takes.filter_map(clap::Arg::get_long) {
@@ -243,6 +253,7 @@ fn every_help_begins_with_an_example_that_works() {
             "",
             "completion",
             "detach",
+            "doctor",
             "key",
             "key generate",
             "policy",
