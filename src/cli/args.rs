@@ -44,7 +44,7 @@ impl Command {
     /// The definition of the command `name` by itself.
     pub(super) fn definition_of(name: &str) -> Option<clap::Command> {
         type Define = fn(clap::Command) -> clap::Command;
-        let all: [(&'static str, Define); 10] = [
+        let all: &[(&'static str, Define)] = &[
             ("attest", AttestArgs::augment_args),
             ("completion", CompletionArgs::augment_args),
             ("detach", DetachArgs::augment_args),
@@ -57,7 +57,7 @@ impl Command {
             ("verify", VerifyArgs::augment_args),
             ("version", VersionArgs::augment_args),
         ];
-        let (name, define) = all.into_iter().find(|(known, _)| *known == name)?;
+        let (name, define) = all.iter().find(|(known, _)| *known == name)?;
         Some(define(clap::Command::new(name)))
     }
 
