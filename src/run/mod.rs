@@ -5,6 +5,7 @@
 mod detach;
 mod findings;
 mod formats;
+mod packaged;
 mod provenance;
 mod push;
 mod report;
@@ -25,14 +26,16 @@ use crate::error::{Error, Reason, Result};
 pub use detach::{DetachRun, Detachment, State, Target};
 pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
-pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
+pub use provenance::{
+    DefaultKeyring, ProvCheck, ProvKeys, ProvenanceReport, load_keyring, read_keyring,
+};
 pub use push::{PushObject, PushRun};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
 };
 pub use resolve::ChartName;
-pub use rules::{PolicySource, Rules};
+pub use rules::{Means, PolicySource, Rules};
 pub use sign::{Attestation, SignObject, SignRun};
 pub use skip::SkipIfSigned;
 pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};
