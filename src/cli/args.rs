@@ -46,7 +46,7 @@ impl Command {
     /// The definition of the command `name` by itself.
     pub(super) fn definition_of(name: &str) -> Option<clap::Command> {
         type Define = fn(clap::Command) -> clap::Command;
-        let all: [(&'static str, Define); 12] = [
+        let all: &[(&'static str, Define)] = &[
             ("attest", AttestArgs::augment_args),
             ("completion", CompletionArgs::augment_args),
             ("detach", DetachArgs::augment_args),
@@ -60,7 +60,7 @@ impl Command {
             ("verify", VerifyArgs::augment_args),
             ("version", VersionArgs::augment_args),
         ];
-        let (name, define) = all.into_iter().find(|(known, _)| *known == name)?;
+        let (name, define) = all.iter().find(|(known, _)| *known == name)?;
         Some(define(clap::Command::new(name)))
     }
 
