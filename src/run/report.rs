@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::provenance::ProvenanceReport;
 use crate::chart::Digest;
-use crate::error::{Class, Error};
+use crate::error::{Class, Error, Reason};
 use crate::verify::{
     COSIGN_SIGN_PREDICATE, Claim, Identity, LogRecord, RootName, Signer, Verified,
 };
@@ -122,7 +122,7 @@ pub struct Outcome {
     pub input: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// A word from the closed list, where the verdict is no success.
+    /// A word from the closed list, where the verdict is no success, or one without a signature of Sigstore.
     pub reason: Option<&'static str>,
     /// What happened, on one line.
     pub message: Option<String>,
@@ -231,6 +231,25 @@ impl Outcome {
             aftermath: "nothing was signed",
             ..Self::new(input)
         }
+    }
+
+    /// The same, of which nothing will be asked any more but to be told: of a thousand objects everything else
+    /// would be kept to the end.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        for signature in &mut self.signatures {
+            signature.valid_signer = None;
+        }
+        self.signatures.shrink_to_fit();
+        self.looked_in.shrink_to_fit();
+        self.weakened.shrink_to_fit();
+        self.notes.shrink_to_fit();
+        self
+    }
+
+    /// Whether nothing but Helm's provenance file speaks for the chart, and a policy is content with that.
+    pub fn is_provenance_only(&self) -> bool {
+        self.verdict == Verdict::Verified && self.reason == Some(Reason::ProvenanceOnly.as_str())
     }
 
     /// Ends in `error`.
@@ -478,6 +497,12 @@ pub struct PolicyReport {
     pub identities: Vec<TrustedAs>,
     /// The keys that are trusted, by SHA-256 of their SubjectPublicKeyInfo.
     pub keys: Vec<String>,
+    /// How Helm's provenance file is looked at: `ignore`, `if-present`, `require` or `accept`.
+    pub prov: Option<&'static str>,
+    /// The keyring that was named for it.
+    pub keyring: Option<String>,
+    /// Kinds of statements that have to be there too.
+    pub require_predicate: Vec<String>,
 }
 
 /// An identity that is trusted, in the terms of a certificate.
