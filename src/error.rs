@@ -62,6 +62,8 @@ pub enum Reason {
     NotCovered,
     /// No such chart, tag or matching version.
     NotFound,
+    /// A log does not hold the entry that there has to be.
+    NotLogged,
     /// A Sigstore service, an issuer or a mirror did not serve.
     ServiceUnreachable,
     /// A registry asked us to slow down.
@@ -112,6 +114,7 @@ impl Reason {
             Self::NotAChart => "not-a-chart",
             Self::NotCovered => "not-covered",
             Self::NotFound => "not-found",
+            Self::NotLogged => "not-logged",
             Self::ServiceUnreachable => "service-unreachable",
             Self::Throttled => "throttled",
             Self::TooFewSignatures => "too-few-signatures",

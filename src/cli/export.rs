@@ -72,6 +72,7 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         policy_file: PolicySource::Flags,
         matching: Match::Manifest,
         prov: ProvCheck::ignored(),
+        rekor_helm: None,
         scope: Scope { limits: verify::LIMITS, accept: Formats::ALL, all: false },
         predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
         required: Vec::new(),

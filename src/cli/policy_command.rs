@@ -73,6 +73,7 @@ pub(super) fn init(arguments: &PolicyInitArgs, context: &mut Context<'_, '_>) ->
         policy_file: PolicySource::Flags,
         matching: Match::Manifest,
         prov: ProvCheck::ignored(),
+        rekor_helm: None,
         scope: Scope { limits: LIMITS, accept: Formats::ALL, all: false },
         predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
         required: Vec::new(),

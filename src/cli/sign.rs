@@ -136,6 +136,7 @@ pub(super) fn prepare(
             policy_file,
             matching: Match::Manifest,
             prov: ProvCheck::ignored(),
+            rekor_helm: None,
             scope: Scope { limits: super::verify::LIMITS, accept: Formats::ALL, all: false },
             predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
             required: Vec::new(),

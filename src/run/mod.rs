@@ -6,6 +6,7 @@ mod findings;
 mod formats;
 mod provenance;
 mod push;
+mod rekor;
 mod report;
 mod resolve;
 mod rules;
@@ -23,6 +24,9 @@ pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
 pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
 pub use push::{PushObject, PushRun};
+pub use rekor::{
+    Found, FoundEntry, HelmEntryReport, ReadyUpload, RekorAccess, RekorRun, Sought, Uploaded,
+};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::off_thread;
+use super::rekor::HelmEntryReport;
 use super::report::Outcome;
 use crate::chart::Digest;
 use crate::error::{Class, Error, Reason, Result};
@@ -33,6 +34,16 @@ pub enum ProvKeys {
     Named(Box<Keyring>),
     /// Those of the first of these files that is there: what they say is reported.
     Default(Vec<PathBuf>),
+}
+
+impl ProvKeys {
+    /// The default keyring, where none was named and there is one.
+    pub fn default_keyring(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Named(_) => None,
+            Self::Default(paths) => paths.iter().find(|path| path.is_file()),
+        }
+    }
 }
 
 /// How provenance is looked at.
@@ -136,13 +147,10 @@ impl ProvCheck {
     }
 
     fn default_keyring(&self) -> Option<&PathBuf> {
-        match &self.keys {
-            ProvKeys::Named(_) => None,
-            ProvKeys::Default(paths) => paths.iter().find(|path| path.is_file()),
-        }
+        self.keys.default_keyring()
     }
 
-    /// Judges a provenance file; what it says goes into the outcome. Answers whether it was verified.
+    /// Judges a provenance file; what it says goes into the outcome. Answers what was verified, if it was.
     ///
     /// # Errors
     /// Only where it decides.
@@ -151,7 +159,7 @@ impl ProvCheck {
         prov: Result<Vec<u8>>,
         subject: ProvSubject<'_>,
         outcome: &mut Outcome,
-    ) -> Result<bool> {
+    ) -> Result<Option<VerifiedProvenance>> {
         let judged = match (prov, self.keyring().await) {
             (Ok(prov), Ok(keyring)) => {
                 let ProvSubject { digest, file_name, now } = subject;
@@ -167,8 +175,8 @@ impl ProvCheck {
             Err(error) => ProvenanceReport::failed(error),
         });
         match judged {
-            Ok(_) => Ok(true),
-            Err(_) if !self.decides() => Ok(false),
+            Ok(verified) => Ok(Some(verified)),
+            Err(_) if !self.decides() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -208,6 +216,9 @@ pub(super) fn only_provenance(unsigned: Error, outcome: &Outcome) -> Error {
     let mut error =
         Error::new(Class::Unsigned, Reason::Unsigned, "provenance verified, unsigned in Sigstore");
     for (label, value) in outcome.provenance.iter().flat_map(ProvenanceReport::lines) {
+        error = error.line(label, value);
+    }
+    for (label, value) in outcome.helm_entry.iter().flat_map(HelmEntryReport::lines) {
         error = error.line(label, value);
     }
     error.lines.extend(unsigned.lines);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::findings::{Accepted, Findings, Question, Scope};
 use super::provenance::{ProvCheck, ProvSubject, only_provenance};
 use super::push::read_prov;
+use super::rekor::RekorAccess;
 use super::report::{Chart, Outcome, Place, PolicyReport, Status, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::rules::PolicySource;
@@ -18,7 +19,9 @@ use crate::store::{
     BundleFile, CosignTag, DetachedSignature, FallbackTag, Referrers, SignatureStore, bundle_path,
     write_bundle,
 };
-use crate::verify::{Covered, Match, NamedVersion, Policy, Target, VersionCheck};
+use crate::verify::{
+    Covered, Match, NamedVersion, Policy, Target, VerifiedProvenance, VersionCheck,
+};
 
 /// The largest packed chart that is read.
 pub(super) const MAX_CHART_BYTES: u64 = 100 << 20;
@@ -81,6 +84,8 @@ pub struct VerifyRun {
     pub matching: Match,
     /// How Helm's provenance file is looked at.
     pub prov: ProvCheck,
+    /// Where the provenance has to be logged too (`--rekor-helm`).
+    pub rekor_helm: Option<RekorAccess>,
     /// What is looked at, and until when.
     pub scope: Scope,
     /// The kind of statement that counts (`--predicate-type`).
@@ -195,9 +200,10 @@ impl VerifyRun {
         };
         let concluded = self.conclude(findings, outcome, &resolved.pinned());
         let looked_at = match asks_for_provenance(&concluded) {
-            false => Ok(false),
+            false => Ok(None),
             true => self.provenance_of(&resolved, &concluded, outcome).await,
         };
+        let looked_at = self.in_the_log(&trusted, looked_at, outcome).await;
         let accepted = with_provenance(concluded, looked_at, outcome)
             .map_err(|error| error.on(&object_words).at_digest(resolved.manifest.digest))?;
         self.require(&trusted, policy, &resolved, &question, outcome)
@@ -319,12 +325,13 @@ impl VerifyRun {
         let retry = path.display().to_string();
         let concluded = self.conclude(findings, outcome, &retry);
         let looked_at = match asks_for_provenance(&concluded) {
-            false => Ok(false),
+            false => Ok(None),
             true => {
                 let file_name = archive.metadata.file_name();
                 self.provenance_beside(path, digest, file_name, outcome).await
             }
         };
+        let looked_at = self.in_the_log(&trusted, looked_at, outcome).await;
         let accepted = with_provenance(concluded, looked_at, outcome)
             .map_err(|error| error.at_digest(digest))?;
         if let Some(resolved) = &beside {
@@ -455,40 +462,45 @@ impl VerifyRun {
         })
     }
 
-    /// Looks at the provenance layer of a chart. Answers whether its PGP signature holds.
+    /// Where provenance has to be in the log, looks for it there.
+    ///
+    /// # Errors
+    /// Refused (`not-logged`), when it is not there; undecided, when that stayed open.
+    async fn in_the_log(
+        &self,
+        trusted: &Trusted,
+        looked_at: Result<Option<VerifiedProvenance>>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<VerifiedProvenance>> {
+        let provenance = looked_at?;
+        if let (Some(access), Some(provenance)) = (&self.rekor_helm, &provenance) {
+            let found = access.prove(&self.world, &trusted.verifier, provenance).await?;
+            outcome.helm_entry = Some(found);
+        }
+        Ok(provenance)
+    }
+
+    /// Looks at the provenance layer of a chart. Answers what its PGP signature proves, if it holds.
     async fn provenance_of(
         &self,
         resolved: &Resolved,
         concluded: &Result<Vec<Accepted>>,
         outcome: &mut Outcome,
-    ) -> Result<bool> {
+    ) -> Result<Option<VerifiedProvenance>> {
         let covered = concluded.as_ref().is_ok_and(|accepted| {
             !accepted.is_empty() && accepted.iter().all(|one| one.verified.covered().prov)
         });
         if !self.prov.reads(resolved.manifest.prov.is_some(), covered)? {
-            return Ok(false);
+            return Ok(None);
         }
         self.world.enter("reading the provenance");
         let signed =
             concluded.as_ref().ok().and_then(|accepted| accepted.first()?.verified.named());
-        // What is asked for, in the words of the chart itself.
-        let named = match signed {
-            Some(named) => Ok(named.clone()),
-            None => resolved.config().await,
-        };
-        let read = async {
-            let named = named?;
-            if named.name != resolved.name || !resolved.version.admits(&named.version) {
-                return Err(Error::refused(Reason::WrongChart, "wrong chart").expected_found(
-                    format!("{} {}", resolved.name, resolved.version),
-                    format!("{} {}  (config)", named.name, named.version),
-                ));
+        let (file_name, prov) = match resolved.named_prov(signed).await {
+            Ok(found) => {
+                let (file_name, prov) = found.unwrap_or_default();
+                (file_name, Ok(prov))
             }
-            let prov = resolved.prov().await?.map(|bytes| bytes.to_vec()).unwrap_or_default();
-            Ok((format!("{}-{}.tgz", named.name, named.version), prov))
-        };
-        let (file_name, prov) = match read.await {
-            Ok((file_name, prov)) => (file_name, Ok(prov)),
             Err(error) => (String::new(), Err(error)),
         };
         let digest = &resolved.manifest.chart.digest;
@@ -503,12 +515,12 @@ impl VerifyRun {
         digest: Digest,
         file_name: String,
         outcome: &mut Outcome,
-    ) -> Result<bool> {
+    ) -> Result<Option<VerifiedProvenance>> {
         let chart = path.to_owned();
         let prov = off_thread(move || read_prov(&chart)).await;
         let present = !matches!(prov, Ok(None));
         if !self.prov.reads(present, false)? {
-            return Ok(false);
+            return Ok(None);
         }
         let subject = ProvSubject { digest: &digest, file_name, now: self.world.now() };
         self.prov.judge(prov.map(Option::unwrap_or_default), subject, outcome).await
@@ -550,13 +562,13 @@ fn asks_for_provenance(concluded: &Result<Vec<Accepted>>) -> bool {
 /// The verdict of Sigstore, and what provenance adds to it: a no, where it decides; never a yes.
 fn with_provenance(
     concluded: Result<Vec<Accepted>>,
-    looked_at: Result<bool>,
+    looked_at: Result<Option<VerifiedProvenance>>,
     outcome: &Outcome,
 ) -> Result<Vec<Accepted>> {
     match (concluded, looked_at) {
         (Ok(accepted), Ok(_)) => Ok(accepted),
         (_, Err(error)) => Err(error),
-        (Err(unsigned), Ok(true)) if unsigned.class == Class::Unsigned => {
+        (Err(unsigned), Ok(Some(_))) if unsigned.class == Class::Unsigned => {
             Err(only_provenance(unsigned, outcome))
         }
         (Err(error), Ok(_)) => Err(error),
