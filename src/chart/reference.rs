@@ -13,7 +13,7 @@ use std::fmt;
 
 pub(super) use self::host::has_scheme;
 use self::host::split_host;
-use self::path::{check_repository, parse_tag};
+use self::path::{check_repository, parse_tag, percent_decoded};
 pub use self::prefix::RepositoryPrefix;
 use super::digest::Digest;
 use crate::error::{Error, Result};
@@ -36,7 +36,8 @@ pub struct ChartReference {
 }
 
 impl ChartReference {
-    /// Parses a reference, with or without `oci://`.
+    /// Parses a reference, with or without `oci://`. As in Helm, a tag or digest of no characters is none, and
+    /// what follows the host may be percent-encoded; whoever writes asks [`ChartReference::overlooked`] too.
     ///
     /// # Errors
     /// A usage error that says which part is wrong, with a hint where only one thing can be meant.
@@ -45,8 +46,9 @@ impl ChartReference {
         let Some(rest) = rest else {
             return Err(invalid("there is no repository after the host"));
         };
+        let rest = percent_decoded(rest)?;
         let (path, digest) = match rest.split_once('@') {
-            None => (rest, None),
+            None | Some((_, "")) => (rest.trim_end_matches('@'), None),
             Some((path, digest)) => {
                 let parsed = Digest::parse(digest).map_err(|e| invalid(reason_of(&e)))?;
                 (path, Some(parsed))
@@ -54,6 +56,7 @@ impl ChartReference {
         };
         let (repository, tag) = match path.split_once(':') {
             None => (path, None),
+            Some((repository, "")) => (repository, None),
             Some((repository, tag)) => (repository, Some(parse_tag(tag)?)),
         };
         check_repository(repository).map_err(|error| {
@@ -65,6 +68,18 @@ impl ChartReference {
             }
         })?;
         Ok(Self { typed: text.to_owned(), host, repository: repository.to_owned(), tag, digest })
+    }
+
+    /// What Helm reads past in the text. Only what is read may be named like this: an empty part is most often a
+    /// variable that is not set, and the newest chart is not the one to sign in its place.
+    pub fn overlooked(&self) -> Option<&'static str> {
+        let text = self.typed.as_str();
+        match text {
+            _ if text.contains('%') => Some("the reference is percent-encoded"),
+            _ if text.ends_with('@') => Some("the digest is empty"),
+            _ if text.ends_with(':') || text.contains(":@") => Some("the tag is empty"),
+            _ => None,
+        }
     }
 
     /// The chart's name by Helm's rule: the last segment of the repository.

@@ -87,6 +87,7 @@ fn objects(
     let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), named.len())?;
     let repository = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
     let object = |argument: Argument| -> Result<SignObject> {
+        setup::check_named_exactly(&argument)?;
         let host = match (&argument, &repository) {
             (Argument::Reference(_), Some(_)) => {
                 return Err(Error::usage("--repository is for files"));

@@ -4,17 +4,12 @@ use clap::ValueEnum;
 
 use super::args::ExportArgs;
 use super::drive::drive;
-use super::{Context, Ended, key, setup, trust, verify};
+use super::{Context, Ended, key, setup, trust};
 use crate::chart::{Argument, ChartReference, Digest};
 use crate::consumer::{self, Consumer, Export, Trusted};
 use crate::error::{Class, Error, Reason, Result};
-use crate::run::{
-    Format, Formats, Outcome, PolicySource, ProvCheck, Scope, SignatureReport, VerifyObject,
-    VerifyRun, VerifySource,
-};
-use crate::verify::{
-    COSIGN_SIGN_PREDICATE, Identity, LogCheck, Match, Matcher, Policy, TrustedKey,
-};
+use crate::run::{Format, Outcome, SignatureReport, VerifyObject, VerifyRun};
+use crate::verify::{Identity, LogCheck, Matcher, Policy, TrustedKey};
 
 /// Referrers that are listed at most.
 const MAX_REFERRERS: usize = 100_000;
@@ -63,30 +58,14 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         true => trust::private(&arguments.trust, timeout, context)?,
         false => None,
     };
+    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
+    let trust = trust::trust(&arguments.trust, false, context)?;
     let run = VerifyRun {
-        world: context.world.clone(),
-        registry: setup::registry(&arguments.registry, context, MAX_REFERRERS)?,
         signature_repository: setup::signature_repository(&arguments.registry, context)?,
-        trust: trust::trust(&arguments.trust, false, context)?,
-        policy: policy.clone(),
-        policy_file: PolicySource::Flags,
-        matching: Match::Manifest,
-        prov: ProvCheck::ignored(),
-        rekor_helm: None,
-        scope: Scope { limits: verify::LIMITS, accept: Formats::ALL, all: false },
-        predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
-        required: Vec::new(),
-        repeated_flags: Vec::new(),
+        ..VerifyRun::new(context.world.clone(), registry, trust, policy.clone())
     };
-    let object = VerifyObject {
-        version: setup::version(&arguments.version, &argument),
-        argument,
-        chart: None,
-        taken_as: None,
-        source: VerifySource::Beside,
-        bundle_out: None,
-        weakened: Vec::new(),
-    };
+    let version = setup::version(&arguments.version, &argument);
+    let object = VerifyObject::new(argument, version);
     let outcome = drive(context, timeout, run.verify(&object))?;
     let trusted = trusted(&policy, public_key.as_ref().map(|key| key.to_pem()), &outcome)?;
     let (repository, tag) = resolved(&reference, &outcome);

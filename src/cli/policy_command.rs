@@ -9,17 +9,13 @@ use serde_json::json;
 use super::args::{Output, PolicyInitArgs, PolicyTestArgs};
 use super::drive::drive;
 use super::policy::{self, Found};
-use super::verify::LIMITS;
 use super::words::escape;
 use super::{Context, Ended, key, setup, trust};
 use crate::chart::{Argument, ChartReference, shell_word};
 use crate::error::{Error, Reason, Result};
-use crate::run::{
-    Formats, Outcome, PolicySource, ProvCheck, Report, Scope, VerifyObject, VerifyRun, VerifySource,
-};
+use crate::run::{Outcome, Report, VerifyObject, VerifyRun};
 use crate::verify::{
-    COSIGN_SIGN_PREDICATE, LogCheck, Match, NamedRule, Policy, PolicyFile, RuleTrust, Signer,
-    TrustedKey, first_use,
+    LogCheck, NamedRule, Policy, PolicyFile, RuleTrust, Signer, TrustedKey, first_use,
 };
 
 /// Referrers that are listed at most.
@@ -65,34 +61,21 @@ pub(super) fn init(arguments: &PolicyInitArgs, context: &mut Context<'_, '_>) ->
         true => policy::without_trust(),
         false => trust::trust(&arguments.trust, false, context)?,
     };
+    let policy = key.clone().map_or(Policy::Unstated, |key| Policy::Key(Box::new(key)));
     let run = VerifyRun {
-        world: context.world.clone(),
-        registry,
-        trust,
-        policy: key.clone().map_or(Policy::Unstated, |key| Policy::Key(Box::new(key))),
-        policy_file: PolicySource::Flags,
-        matching: Match::Manifest,
-        prov: ProvCheck::ignored(),
-        rekor_helm: None,
-        scope: Scope { limits: LIMITS, accept: Formats::ALL, all: false },
-        predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
-        required: Vec::new(),
         repeated_flags: std::mem::take(&mut context.given.repeated),
         signature_repository: signature_repository.clone(),
+        ..VerifyRun::new(context.world.clone(), registry, trust, policy)
     };
     let argument = Argument::Reference(from.clone());
+    let version = setup::version(&arguments.version, &argument);
     let object = VerifyObject {
-        version: setup::version(&arguments.version, &argument),
-        argument,
-        chart: None,
-        taken_as: None,
-        source: VerifySource::Beside,
-        bundle_out: None,
         weakened: setup::weakened_at(
             &arguments.registry,
             Some(&from.host),
             signature_repository.as_ref(),
         ),
+        ..VerifyObject::new(argument, version)
     };
     let outcome = drive(context, arguments.common.timeout, run.verify(&object))?;
     let mut signers: Vec<&Signer> = Vec::new();

@@ -160,6 +160,18 @@ pub(super) fn check_has_manifest(
     Ok(())
 }
 
+/// Whoever writes to a registry names what is meant: an empty tag is a variable that is not set, not a wish.
+pub(super) fn check_named_exactly(argument: &Argument) -> Result<()> {
+    let Argument::Reference(reference) = argument else { return Ok(()) };
+    match reference.overlooked() {
+        None => Ok(()),
+        Some(why) => Err(Error::usage("this may not be the chart that is meant")
+            .on(argument.typed())
+            .cause(why)
+            .note("what is only read may be named like this, as in Helm")),
+    }
+}
+
 pub(super) fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let path = path.as_ref();
     let cannot = |error: std::io::Error| {

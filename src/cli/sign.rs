@@ -13,11 +13,11 @@ use super::{Context, Ended, lists, setup, signer};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Making, Outcome, PolicySource, ProvCheck, Report, Scope, SignObject, SignRun,
-    SkipIfSigned, Trust, Trusted, VerifyRun,
+    Making, Outcome, PolicySource, Report, SignObject, SignRun, SkipIfSigned, Trust, Trusted,
+    VerifyRun,
 };
 use crate::sign::Signer;
-use crate::verify::{COSIGN_SIGN_PREDICATE, Match, Policy, TITLE_ANNOTATION, VERSION_ANNOTATION};
+use crate::verify::{Policy, TITLE_ANNOTATION, VERSION_ANNOTATION};
 
 /// Referrers that are read back at most after a signature was attached.
 pub(super) const MAX_REFERRERS: usize = 100_000;
@@ -128,19 +128,9 @@ pub(super) fn prepare(
     };
     let skip = asked.map(|(policy, policy_file)| SkipIfSigned {
         run: VerifyRun {
-            world: context.world.clone(),
-            registry: registry.clone(),
             signature_repository: signatures.clone(),
-            trust: of_the_run,
-            policy,
             policy_file,
-            matching: Match::Manifest,
-            prov: ProvCheck::ignored(),
-            rekor_helm: None,
-            scope: Scope { limits: super::verify::LIMITS, accept: Formats::ALL, all: false },
-            predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
-            required: Vec::new(),
-            repeated_flags: Vec::new(),
+            ..VerifyRun::new(context.world.clone(), registry.clone(), of_the_run, policy)
         },
     });
     let making = making(arguments.signature_format, &signer, context)?;
@@ -303,6 +293,7 @@ fn objects(
     let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), named.len())?;
     let repository = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
     let object = |argument: Argument| -> Result<SignObject> {
+        setup::check_named_exactly(&argument)?;
         let host = match (&argument, &repository) {
             (Argument::Reference(_), Some(_)) => {
                 return Err(Error::usage("--repository is for files"));

@@ -19,10 +19,6 @@ use crate::verify::{COSIGN_SIGN_PREDICATE, LogCheck, Match, Policy, TrustedKey, 
 /// known to its end before its newest entries are.
 const MAX_REFERRERS: usize = 10_000;
 
-/// How much is looked at unless flags say otherwise; the flags have the same as their defaults.
-pub(super) const LIMITS: Limits =
-    Limits { candidates: 1000, bytes: 16 << 20, time: std::time::Duration::from_secs(30) };
-
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     // Not the parser's question: it forgives a missing `--key` beside what excludes it.
     if arguments.insecure_ignore_tlog && arguments.key.is_none() {
@@ -108,11 +104,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         false => None,
     };
     let run = VerifyRun {
-        world: context.world.clone(),
-        registry,
         signature_repository: signatures,
-        trust,
-        policy,
         policy_file,
         matching: match arguments.matching {
             MatchArg::Manifest => Match::Manifest,
@@ -139,6 +131,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             .map(|named| predicate_type(named))
             .collect::<Result<_>>()?,
         repeated_flags: std::mem::take(&mut context.given.repeated),
+        ..VerifyRun::new(context.world.clone(), registry, trust, policy)
     };
     let blank = |typed: &str, object: Option<&VerifyObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))

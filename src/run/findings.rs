@@ -38,6 +38,13 @@ pub struct Limits {
     pub time: Duration,
 }
 
+impl Default for Limits {
+    /// Those of DESIGN decision 7.
+    fn default() -> Self {
+        Self { candidates: 1000, bytes: 16 << 20, time: Duration::from_secs(30) }
+    }
+}
+
 /// Which formats of signatures count (`--accept`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Formats {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::findings::{Accepted, Findings, Question, Scope};
+use super::findings::{Accepted, Findings, Formats, Limits, Question, Scope};
 use super::provenance::{ProvCheck, ProvSubject, only_provenance};
 use super::push::read_prov;
 use super::rekor::RekorAccess;
@@ -20,7 +20,8 @@ use crate::store::{
     write_bundle,
 };
 use crate::verify::{
-    Covered, Match, NamedVersion, Policy, Target, VerifiedProvenance, VersionCheck,
+    COSIGN_SIGN_PREDICATE, Covered, Match, NamedVersion, Policy, Target, VerifiedProvenance,
+    VersionCheck,
 };
 
 /// The largest packed chart that is read.
@@ -96,7 +97,42 @@ pub struct VerifyRun {
     pub repeated_flags: Vec<(String, Option<String>)>,
 }
 
+impl VerifyObject {
+    /// An object whose signatures are where they are kept by default.
+    pub fn new(argument: Argument, version: Option<String>) -> Self {
+        Self {
+            argument,
+            version,
+            chart: None,
+            taken_as: None,
+            source: VerifySource::Beside,
+            bundle_out: None,
+            weakened: Vec::new(),
+        }
+    }
+}
+
 impl VerifyRun {
+    /// A run that asks for a signature on the whole chart and looks at whatever is attached to it; what else is
+    /// asked of a chart, the caller adds.
+    pub fn new(world: World, registry: Registry, trust: Trust, policy: Policy) -> Self {
+        Self {
+            world,
+            registry,
+            signature_repository: None,
+            trust,
+            policy,
+            policy_file: PolicySource::Flags,
+            matching: Match::Manifest,
+            prov: ProvCheck::ignored(),
+            rekor_helm: None,
+            scope: Scope { limits: Limits::default(), accept: Formats::ALL, all: false },
+            predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
+            required: Vec::new(),
+            repeated_flags: Vec::new(),
+        }
+    }
+
     /// Verifies one object. Every failure is an outcome.
     pub async fn verify(&self, object: &VerifyObject) -> Outcome {
         let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);

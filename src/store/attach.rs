@@ -177,7 +177,7 @@ pub async fn attach_signature(
     let layer = signature.stored(repository).await?;
     let held = layer.digest;
     let layer = SignatureLayer { subject, layer };
-    let unsettled = Unsettled::add(repository, layer, Pace::default()).await?;
+    let unsettled = Unsettled::make(repository, layer, Pace::default()).await?;
     // The image as it was then; others change it.
     let digest = unsettled.document().unwrap_or(held);
     Ok(Attached { through: Through::CosignTag, digest, unsettled: Some(Waiting::Image(unsettled)) })
@@ -229,7 +229,7 @@ async fn attach_one(
         return Ok(Attached { through: Through::Api, digest, unsettled: None });
     }
     let entry = IndexEntry { subject: *subject, entry };
-    let unsettled = Unsettled::add(repository, entry, Pace::default()).await?;
+    let unsettled = Unsettled::make(repository, entry, Pace::default()).await?;
     let unsettled = Some(Waiting::Index(unsettled));
     Ok(Attached { through: Through::FallbackTag, digest, unsettled })
 }

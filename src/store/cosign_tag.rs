@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use bytes::Bytes;
 
 use super::listing::{missing, unpack};
-use super::shared_tag::SharedEntry;
+use super::shared_tag::SharedEdit;
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::{Digest, MANIFEST};
 use crate::error::{Error, Reason, Result};
@@ -60,7 +60,7 @@ pub(super) struct SignatureLayer {
     pub(super) layer: Descriptor,
 }
 
-impl SharedEntry for SignatureLayer {
+impl SharedEdit for SignatureLayer {
     type Read = SignatureImage;
 
     // A config is stored before each write, in two requests where the registry wants it so.
@@ -74,11 +74,11 @@ impl SharedEntry for SignatureLayer {
         for_writing(repository, &self.subject).await
     }
 
-    fn stands(&self, read: &SignatureImage) -> bool {
+    fn holds(&self, read: &SignatureImage) -> bool {
         read.contains(&self.layer)
     }
 
-    async fn merged(
+    async fn edited(
         &self,
         repository: &Repository,
         read: &SignatureImage,

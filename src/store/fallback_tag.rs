@@ -6,7 +6,7 @@ use std::cell::Cell;
 use bytes::Bytes;
 
 use super::listing::{fetch, listed};
-use super::shared_tag::SharedEntry;
+use super::shared_tag::SharedEdit;
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::{Digest, INDEX};
 use crate::error::{Error, Reason, Result};
@@ -71,7 +71,7 @@ pub(super) struct IndexEntry {
     pub(super) entry: Descriptor,
 }
 
-impl SharedEntry for IndexEntry {
+impl SharedEdit for IndexEntry {
     type Read = Index;
 
     const STEPS: u32 = 0;
@@ -84,11 +84,11 @@ impl SharedEntry for IndexEntry {
         FallbackTag::new(repository, self.subject).for_writing().await
     }
 
-    fn stands(&self, read: &Index) -> bool {
+    fn holds(&self, read: &Index) -> bool {
         read.contains(&self.entry.digest)
     }
 
-    async fn merged(&self, _: &Repository, read: &Index) -> Result<(&'static str, Bytes)> {
+    async fn edited(&self, _: &Repository, read: &Index) -> Result<(&'static str, Bytes)> {
         Ok((INDEX, read.with(&self.entry)?))
     }
 }

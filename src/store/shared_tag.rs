@@ -1,9 +1,9 @@
-//! Keeping an entry in a document under a tag that everybody rewrites whole: the index under a fallback tag, or
-//! the image under a `.sig` tag.
+//! Changing a document under a tag that everybody rewrites whole: the index under a fallback tag, or the image
+//! under a `.sig` tag. An entry is to be there from then on, or not to be there any more.
 //!
-//! No registry in wide use takes conditional writes, so whoever read the document before we wrote takes our
-//! entry away without knowing. All that can be done is done by every writer for itself: write soon after
-//! reading, wait until nobody can still hold a copy from before, look, and add the entry again until it stands.
+//! No registry in wide use takes conditional writes, so whoever read the document before we wrote undoes our
+//! change without knowing. All that can be done is done by every writer for itself: write soon after reading,
+//! wait until nobody can still hold a copy from before, look, and make the change again until it holds.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ const MAX_ATTEMPTS: u32 = 4;
 /// The longest wait, whatever a registry asks for or however slow it is.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Something of ours in a document that is shared.
-pub(super) trait SharedEntry {
+/// A change to a document that is shared. Made twice it is as if made once.
+pub(super) trait SharedEdit {
     /// The document as it was read.
     type Read;
 
@@ -32,32 +32,33 @@ pub(super) trait SharedEntry {
     /// The tag.
     fn tag(&self) -> String;
 
-    /// The document that the entry can be added to; an empty one where there is none.
+    /// The document that can be changed; an empty one where there is none.
     ///
     /// # Errors
     /// Undecided: not asked, or (`unsupported-format`, `malformed`) something that is not ours to overwrite.
     fn read(&self, repository: &Repository) -> impl Future<Output = Result<Self::Read>>;
 
-    /// Whether the entry is there.
-    fn stands(&self, read: &Self::Read) -> bool;
+    /// Whether the document is as it is to be.
+    fn holds(&self, read: &Self::Read) -> bool;
 
-    /// The document with the entry, and its media type. What it names has been stored then.
+    /// The document with the change, and its media type; all else in it byte for byte. What it names has been
+    /// stored then.
     ///
     /// # Errors
     /// Undecided, when it would be too large, or what it names cannot be stored.
-    fn merged(
+    fn edited(
         &self,
         repository: &Repository,
         read: &Self::Read,
     ) -> impl Future<Output = Result<(&'static str, Bytes)>>;
 }
 
-/// How an entry is made to stand.
+/// How a change is made to hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// How old a document may be when it is written back.
     pub(super) fresh: Duration,
-    /// How long after a write the entry is looked for, at least; long enough for every writer that keeps
+    /// How long after a write is looked whether it holds, at least; long enough for every writer that keeps
     /// `fresh`.
     pub(super) rest: Duration,
     /// The jitter on top of it, at most, after the first write; twice that after the second, and so on.
@@ -91,11 +92,11 @@ impl Pace {
     }
 }
 
-/// An entry that was written and is not known to stand yet.
+/// A change that was written and is not known to hold yet.
 #[derive(Debug)]
 pub(super) struct Unsettled<E> {
     repository: Repository,
-    entry: E,
+    edit: E,
     pace: Pace,
     writes: u32,
     written: Instant,
@@ -104,70 +105,70 @@ pub(super) struct Unsettled<E> {
     document: Option<Digest>,
 }
 
-impl<E: SharedEntry> Unsettled<E> {
-    /// Adds `entry`: read, merge, write. Other entries are kept byte for byte.
+impl<E: SharedEdit> Unsettled<E> {
+    /// Makes `edit`: read, change, write; nothing is written where it holds already.
     ///
     /// # Errors
     /// Undecided, when the registry does not take the document, or the tag holds something else.
-    pub(super) async fn add(repository: &Repository, entry: E, pace: Pace) -> Result<Self> {
-        let mut entry = Self {
+    pub(super) async fn make(repository: &Repository, edit: E, pace: Pace) -> Result<Self> {
+        let mut made = Self {
             repository: repository.clone(),
-            entry,
+            edit,
             pace,
             writes: 0,
             written: Instant::now(),
             slowest: Duration::ZERO,
             document: None,
         };
-        let read = entry.read().await?;
-        entry.write(read).await?;
-        Ok(entry)
+        let read = made.read().await?;
+        made.write(read).await?;
+        Ok(made)
     }
 
-    /// Waits until no other writer can take the entry away any more, and adds it again as often as one did.
+    /// Waits until no other writer can undo the change without knowing, and makes it again as often as one did.
     ///
     /// # Errors
-    /// Undecided, when others keep taking it away, or the registry fails.
+    /// Undecided, when others keep undoing it, or the registry fails.
     pub(super) async fn settle(mut self) -> Result<()> {
         loop {
             let wait = self.pace.wait(self.writes, self.slowest, E::STEPS, noise());
             tokio::time::sleep_until(self.written + wait).await;
             let read = self.read().await?;
-            if self.entry.stands(&read.document) {
+            if self.edit.holds(&read.document) {
                 return Ok(());
             }
             if self.writes >= self.pace.writes {
                 return Err(Error::undecided(
                     Reason::Unreachable,
-                    format!("tag {} is being rewritten by others", self.entry.tag()),
+                    format!("tag {} is being rewritten by others", self.edit.tag()),
                 )
-                .note(format!("our entry was added {} times and did not stand", self.writes)));
+                .note(format!("our change was made {} times and did not stand", self.writes)));
             }
             self.write(read).await?;
         }
     }
 
-    /// The digest of the document as we wrote it last; none where the entry was there already.
+    /// The digest of the document as we wrote it last; none where nothing had to be changed.
     pub(super) fn document(&self) -> Option<Digest> {
         self.document
     }
 
     async fn read(&mut self) -> Result<Read<E::Read>> {
         let asked = Instant::now();
-        let document = self.entry.read(&self.repository).await?;
+        let document = self.edit.read(&self.repository).await?;
         self.slowest = self.slowest.max(asked.elapsed());
         Ok(Read { document, at: Instant::now() })
     }
 
-    /// Writes the entry into what was read, or into what is read then if that is too old.
+    /// Changes what was read, or what is read then if that is too old, and writes it.
     async fn write(&mut self, mut read: Read<E::Read>) -> Result<()> {
         let (mut late, mut turned_away) = (0, 0);
         loop {
-            if self.entry.stands(&read.document) {
+            if self.edit.holds(&read.document) {
                 // An attempt arrived and only its answer was lost.
                 return Ok(());
             }
-            let (media_type, merged) = self.entry.merged(&self.repository, &read.document).await?;
+            let (media_type, edited) = self.edit.edited(&self.repository, &read.document).await?;
             // What a slow registry needs for its answers is waited for later; this is about us.
             let fresh = self.pace.fresh + self.slowest.saturating_mul(E::STEPS);
             if read.at.elapsed() > fresh {
@@ -175,7 +176,7 @@ impl<E: SharedEntry> Unsettled<E> {
                 if late >= MAX_ATTEMPTS {
                     return Err(Error::undecided(
                         Reason::LimitReached,
-                        format!("tag {} cannot be written fast enough", self.entry.tag()),
+                        format!("tag {} cannot be written fast enough", self.edit.tag()),
                     )
                     .note(
                         "this machine is too busy: others would lose what they wrote meanwhile",
@@ -185,9 +186,9 @@ impl<E: SharedEntry> Unsettled<E> {
                 continue;
             }
             let sent = Instant::now();
-            let (name, digest) = (self.entry.tag(), Digest::of(&merged));
+            let (name, digest) = (self.edit.tag(), Digest::of(&edited));
             let patient = turned_away > 0;
-            let answer = self.repository.put_shared(&name, media_type, merged, patient).await?;
+            let answer = self.repository.put_shared(&name, media_type, edited, patient).await?;
             self.slowest = self.slowest.max(sent.elapsed());
             self.written = Instant::now();
             let (error, wait) = match answer {

@@ -46,12 +46,12 @@ fn entry(kit: &Kit, name: &str) -> Descriptor {
 
 async fn write(kit: &Kit, name: &str, pace: Pace) -> Result<()> {
     let entry = IndexEntry { subject: subject(), entry: entry(kit, name) };
-    Unsettled::add(&writer(kit), entry, pace).await?.settle().await
+    Unsettled::make(&writer(kit), entry, pace).await?.settle().await
 }
 
 async fn add(kit: &Kit, name: &str) -> Unsettled<IndexEntry> {
     let entry = IndexEntry { subject: subject(), entry: entry(kit, name) };
-    Unsettled::add(&writer(kit), entry, Pace::default()).await.unwrap()
+    Unsettled::make(&writer(kit), entry, Pace::default()).await.unwrap()
 }
 
 fn listed(kit: &Kit) -> Vec<Value> {
@@ -103,7 +103,7 @@ async fn forty_writers_of_one_signature_image_all_stand() {
         let writers = (0..40).map(|number| {
             let layer = layer(&kit, &number.to_string());
             let writer = writer(&kit);
-            async move { Unsettled::add(&writer, layer, Pace::default()).await?.settle().await }
+            async move { Unsettled::make(&writer, layer, Pace::default()).await?.settle().await }
         });
         for written in join_all(writers.collect::<Vec<_>>()).await {
             written.unwrap();
@@ -237,7 +237,7 @@ async fn an_index_is_read_again_with_the_new_token_when_the_old_one_has_expired(
     let expires = Action::run(move |_| bearer.revoke_all());
     kit.fault(Fault::once("/manifests/sha256-", expires).method("GET"));
     let entry = IndexEntry { subject: subject(), entry };
-    let unsettled = Unsettled::add(&repository, entry, hasty()).await.unwrap();
+    let unsettled = Unsettled::make(&repository, entry, hasty()).await.unwrap();
     unsettled.settle().await.unwrap();
     let lines: Vec<_> = kit.requests().iter().map(|r| (r.method.clone(), r.status)).collect();
     let lines: Vec<_> = lines.iter().map(|(method, status)| (method.as_str(), *status)).collect();

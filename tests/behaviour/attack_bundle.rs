@@ -1,5 +1,6 @@
 //! A good bundle with one thing changed.
 
+use base64::Engine as _;
 use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::registry::Options as RegistryOptions;
 use helm_sigstore_kit::sigstore::{Options as SigstoreOptions, RekorVersion};
@@ -177,4 +178,49 @@ fn refuses_a_bundle_with_any_signed_part_changed_rekor_v2() {
         ],
     );
     assert!(survived.is_empty(), "{survived:#?}");
+}
+
+/// A DER value: tag, length, content.
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    [[tag, 0x84].as_slice(), &length, content].concat()
+}
+
+#[test]
+fn caps_oid_length() {
+    let (world, file, good) = signed(RekorVersion::V2);
+    let path = world.path("changed.json");
+    // 1 MB of arcs, and one arc of 1 MB.
+    let many = der(0x06, &vec![0x2b; 1 << 20]);
+    let one = der(0x06, &[vec![0xff; 1 << 20], vec![0x01]].concat());
+    for oid in [many, one] {
+        let mut arcs = vec![1, 3, 6];
+        arcs.resize(200_000, 1);
+        let extension = rcgen::CustomExtension::from_oid_content(&arcs, b"x".to_vec());
+        let mut params = rcgen::CertificateParams::default();
+        params.custom_extensions.push(extension);
+        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        // A name of a type that nobody has heard of, as far as a parser of certificates gets to it.
+        let name = der(0x30, &[oid.clone(), der(0xa0, b"")].concat());
+        let status = der(0x30, &der(0x02, &[0]));
+        let token = der(0x30, &[oid, der(0xa0, b"")].concat());
+        let timestamp = der(0x30, &[status, token].concat());
+        for (place, bytes) in [
+            ("/verificationMaterial/certificate/rawBytes", certificate.der().to_vec()),
+            ("/verificationMaterial/certificate/rawBytes", name),
+            (
+                "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp",
+                timestamp,
+            ),
+        ] {
+            let mut changed = good.clone();
+            let value = changed.pointer_mut(place).unwrap();
+            *value = json!(base64::engine::general_purpose::STANDARD.encode(bytes));
+            std::fs::write(&path, changed.to_string()).unwrap();
+            let argument = path.to_str().unwrap();
+            let ended = world.verify(&[&file, "--bundle", argument]).exits(5);
+            // Nothing of it is repeated.
+            assert!(ended.stderr.len() < 2000, "{} bytes", ended.stderr.len());
+        }
+    }
 }

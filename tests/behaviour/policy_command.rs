@@ -108,7 +108,9 @@ fn hosts_are_compared_in_one_spelling() {
         ("ghcr.io", "evil.example/ghcr.io/acme/web", 5),
         ("ghcr.io", "oci://ghcr.io/acme/charts/web", 5),
         ("ghcr.io", "oci://ghcr.io/acme-evil/web", 5),
-        ("ghcr.io", "oci://ghcr.io/acme%2fweb", 2),
+        ("ghcr.io", "oci://ghcr.io/acme%2fweb", 0),
+        ("ghcr.io", "oci://ghcr.io/acme%2fcharts%2fweb", 5),
+        ("ghcr.io", "oci://ghcr.io%2facme/web", 2),
         ("ghcr.io", "oci://ghcr.io/acme/../x", 2),
     ] {
         let file = host(pattern);

@@ -108,17 +108,38 @@ fn every_reference_of_the_table_leads_where_the_table_says() {
 }
 
 #[test]
-fn what_helm_resolves_leads_to_the_same_chart_but_for_what_helm_overlooks() {
+fn what_helm_resolves_leads_to_the_same_chart_but_for_an_empty_flag() {
     let differing: Vec<_> = table()
         .into_iter()
         .filter(|line| line.helm.iter().any(|helm| helm != "—" && *helm != line.ours))
         .collect();
-    // An empty part, and percent-encoding; the page says why.
-    for line in &differing {
-        let empty =
-            line.reference.ends_with([':', '@']) || line.flags.last().is_some_and(String::is_empty);
-        assert!(empty || line.reference.contains('%'), "{line:?}");
-        assert_eq!(line.ours, "exit 2", "{line:?}");
+    let [line] = differing.as_slice() else { panic!("{differing:#?}") };
+    assert_eq!(line.flags, ["--version", ""]);
+    assert_eq!(line.ours, "exit 2");
+}
+
+#[test]
+fn sign_and_attest_refuse_what_helm_reads_past_and_ask_for_nothing() {
+    let (world, _) = registry();
+    let host = world.registry.host();
+    let directory = tempfile::tempdir().unwrap();
+    let predicate = directory.path().join("predicate.json");
+    std::fs::write(&predicate, "{}").unwrap();
+    let attest = ["attest", "--predicate", predicate.to_str().unwrap(), "--predicate-type", "spdx"];
+    let before = world.registry.registry_requests_count();
+    for (end, why) in [
+        (":", "the tag is empty"),
+        ("@", "the digest is empty"),
+        (":1.4.2@", "the digest is empty"),
+        ("%3A1.4.2", "percent-encoded"),
+    ] {
+        let reference = format!("oci://{host}/charts/web{end}");
+        for command in [["sign"].as_slice(), &attest] {
+            let ended = world.run(&[command, &["--yes", &reference]].concat());
+            assert_eq!(ended.code, 2, "{ended:?}");
+            assert!(ended.stderr.contains(why), "{ended:?}");
+            assert!(ended.stderr.contains(&reference), "{ended:?}");
+        }
     }
-    assert_eq!(differing.len(), 4, "{differing:#?}");
+    assert_eq!(world.registry.registry_requests_count(), before);
 }

@@ -40,9 +40,6 @@ pub(super) fn split_host(text: &str) -> Result<(String, Option<&str>)> {
     if let Some(c) = text.chars().find(|c| c.is_whitespace() || c.is_control()) {
         return Err(invalid(format!("it holds {c:?}")));
     }
-    if rest.is_some_and(|rest| rest.contains('%')) {
-        return Err(invalid("a reference is not percent-encoded"));
-    }
     if let Some(scheme) = scheme
         && bare
     {

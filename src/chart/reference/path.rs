@@ -1,5 +1,7 @@
 //! What follows the host: repository and tag.
 
+use std::borrow::Cow;
+
 use super::invalid;
 use crate::error::Result;
 
@@ -36,6 +38,27 @@ fn is_path_segment(segment: &str) -> bool {
     }
     let separators = |run: &str| matches!(run, "." | "_" | "__") || run.bytes().all(|b| b == b'-');
     segment.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).all(separators)
+}
+
+/// What Helm's URL parser makes of the text after the host: each `%XX` is one byte (RFC 3986 section 2.1), once.
+pub(super) fn percent_decoded(text: &str) -> Result<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut decoded = String::with_capacity(text.len());
+    let mut parts = text.split('%');
+    decoded.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or_default();
+        let byte = u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'));
+        // Nothing else can stand in a reference, so that it is not worth decoding.
+        let Some(byte) = byte.filter(u8::is_ascii_graphic).filter(|byte| *byte != b'%') else {
+            return Err(invalid(format!("%{} stands for nothing in a reference", digits)));
+        };
+        decoded.push(char::from(byte));
+        decoded.push_str(rest);
+    }
+    Ok(Cow::Owned(decoded))
 }
 
 /// Checks a tag and brings it to the form of the wire.

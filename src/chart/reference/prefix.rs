@@ -28,6 +28,9 @@ impl RepositoryPrefix {
         let path = path.unwrap_or_default();
         // `helm push` cleans the path, so the slash that completion leaves behind is no mistake.
         let path = path.strip_suffix('/').unwrap_or(path);
+        if path.contains('%') {
+            return Err(invalid("the repository given to helm push is not percent-encoded"));
+        }
         if path.contains([':', '@']) {
             return Err(invalid("the repository given to helm push has no tag and no digest"));
         }

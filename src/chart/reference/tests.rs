@@ -40,6 +40,28 @@ fn accepts_what_helm_accepts_and_what_users_paste() {
 }
 
 #[test]
+fn reads_past_what_helm_reads_past_and_says_so_to_who_writes() {
+    let d = format!("sha256:{HEX}");
+    for (text, repository, tag, digest, overlooked) in [
+        ("oci://ghcr.io/a/web:", "a/web", None, false, "the tag is empty"),
+        ("ghcr.io/a/web@", "a/web", None, false, "the digest is empty"),
+        ("ghcr.io/a/web:1.4.2@", "a/web", Some("1.4.2"), false, "the digest is empty"),
+        (&format!("ghcr.io/a/web:@{d}"), "a/web", None, true, "the tag is empty"),
+        ("oci://ghcr.io/a%2Fweb%3A1.4.2", "a/web", Some("1.4.2"), false, "percent-encoded"),
+        ("oci://ghcr.io/a/web:1%2b2", "a/web", Some("1_2"), false, "percent-encoded"),
+        (&format!("oci://ghcr.io/a/web%40{d}"), "a/web", None, true, "percent-encoded"),
+    ] {
+        let expected = ("ghcr.io".into(), repository.into(), tag.map(String::from), digest);
+        assert_eq!(parse(text), expected, "{text}");
+        let found = ChartReference::parse(text).unwrap().overlooked().unwrap();
+        assert!(found.contains(overlooked), "{text}: {found}");
+    }
+    for text in ["ghcr.io/a/web", "[::1]:5000/a/web:1", &format!("ghcr.io/a/web:1@{d}")] {
+        assert_eq!(ChartReference::parse(text).unwrap().overlooked(), None, "{text}");
+    }
+}
+
+#[test]
 fn changes_plus_in_the_tag_and_nowhere_else() {
     // Helm replaces the tag's text everywhere, which turns this host into another one.
     let reference = ChartReference::parse("ghcr.io/a1_b/1_b:1_b").unwrap();
@@ -76,19 +98,30 @@ fn refuses_malformed_references_and_says_why() {
         ("ghcr.io/a.-b", "cannot be part"),
         ("ghcr.io/a?b", "cannot be part"),
         ("ghcr.io/a#b", "cannot be part"),
-        ("ghcr.io/a%2fb", "not percent-encoded"),
+        ("ghcr.io/a%", "stands for nothing"),
+        ("ghcr.io/a%2", "stands for nothing"),
+        ("ghcr.io/a%+2b", "stands for nothing"),
+        ("ghcr.io/a%zz", "stands for nothing"),
+        ("ghcr.io/a%00", "stands for nothing"),
+        ("ghcr.io/a%0a", "stands for nothing"),
+        ("ghcr.io/a%20b", "stands for nothing"),
+        ("ghcr.io/a%c3%a9", "stands for nothing"),
+        ("ghcr.io/web%253A1", "stands for nothing"),
+        ("ghcr.io/a%2f..%2fb", "\"..\" cannot be part"),
+        ("ghcr.io/a%3fb", "cannot be part"),
         ("ghcr.io/wéb", "cannot be part"),
         ("ghcr.io/a\\b", "cannot be part"),
         ("ghcr.io/a b", "holds ' '"),
         ("ghcr.io/a\n", "holds '\\n'"),
         ("ghcr.io/a\u{1b}[31m", "holds"),
-        ("ghcr.io/web:", "tag is empty"),
         ("ghcr.io/web:+1", "is no tag"),
         ("ghcr.io/web:.1", "is no tag"),
         ("ghcr.io/web:1:2", "is no tag"),
         ("ghcr.io/web:1~2", "is no tag"),
         ("ghcr.io/web:1/2", "is no tag"),
-        ("ghcr.io/web@", "sha256:HEX"),
+        ("ghcr.io/web@x", "sha256:HEX"),
+        ("ghcr.io/web::", "is no tag"),
+        ("ghcr.io/web@@", "sha256:HEX"),
         ("ghcr.io/web@sha256:00", "64 lower-case"),
         ("ghcr.io/web@sha512:00", "not sha256"),
         (&format!("ghcr.io/web@sha256:{HEX}@sha256:{HEX}"), "64 lower-case"),
