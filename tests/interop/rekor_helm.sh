@@ -56,7 +56,7 @@ rekor_helm() {
     row -g '^  Type: helm 0.0.1$' "rekor search --sha" rekor_search --sha "$(sha_of "$file")"
     row -g '^Rekor UUID: ' "rekor search --email" rekor_search --email rsa@example.com
     row -g "$(uuid_of "$file")" "rekor-cli search" rekor_cli search --sha "$(sha_of "$file")"
-    row -g '"helm"|helm' "rekor-cli get" rekor_cli get --uuid "$(uuid_of "$file")"
+    row -g 'HelmObj' "rekor-cli get" rekor_cli get --uuid "$(uuid_of "$file")"
     row -g 'Entry Hash: ' "rekor-cli verify" rekor_cli verify --type helm --artifact "$file.prov" --public-key "$WORK/rsa.asc"
     row -g "$(uuid_of "$file")" "Go plugin: search" go_plugin search "$file"
     row -g 'Chart Verified Successfully' "Go plugin: verify" go_plugin verify "$file" --public-key "$WORK/rsa.asc"
