@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::args::AttestArgs;
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
@@ -12,10 +14,12 @@ use super::{Context, Ended, lists, setup, signer};
 use crate::chart::{Argument, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{Attestation, Making, Outcome, Report, SignObject, SignRun};
-use crate::verify::{COSIGN_SIGN_PREDICATE, MAX_PREDICATE_BYTES, predicate_type};
+use crate::verify::{
+    COSIGN_CUSTOM_PREDICATE, COSIGN_SIGN_PREDICATE, MAX_PREDICATE_BYTES, predicate_type,
+};
 
 pub(super) fn run(arguments: AttestArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let attestation = attestation(&arguments)?;
+    let attestation = attestation(&arguments, context.world.now())?;
     let named = lists::expand(&arguments.charts, None)?;
     context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
     let signatures = setup::signature_repository(&arguments.registry, context)?;
@@ -54,7 +58,7 @@ pub(super) fn run(arguments: AttestArgs, context: &mut Context<'_, '_>) -> Resul
 }
 
 /// What is said, read within bounds and found to be a predicate, before anybody is asked for a certificate.
-fn attestation(arguments: &AttestArgs) -> Result<Attestation> {
+fn attestation(arguments: &AttestArgs, now: Timestamp) -> Result<Attestation> {
     let kind = predicate_type(&arguments.predicate_type)?;
     if kind == COSIGN_SIGN_PREDICATE {
         return Err(Error::usage("that is a signature, and no attestation")
@@ -72,6 +76,11 @@ fn attestation(arguments: &AttestArgs) -> Result<Attestation> {
         return Err(cannot(format!(
             "it is larger than {MAX_PREDICATE_BYTES} bytes, with which others could not read the bundle"
         )));
+    }
+    if kind == COSIGN_CUSTOM_PREDICATE {
+        let text = String::from_utf8(predicate).map_err(|_| cannot("it is no text".to_owned()))?;
+        let said = serde_json::json!({"Data": text, "Timestamp": format!("{now:.0}")});
+        predicate = said.to_string().into_bytes();
     }
     let attestation = Attestation { predicate_type: kind, predicate };
     attestation.check().map_err(|error| error.on(path))?;

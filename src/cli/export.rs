@@ -8,7 +8,7 @@ use super::{Context, Ended, key, setup, trust};
 use crate::chart::{Argument, ChartReference, Digest};
 use crate::consumer::{self, Consumer, Export, Trusted};
 use crate::error::{Class, Error, Reason, Result};
-use crate::run::{Format, Outcome, SignatureReport, VerifyObject, VerifyRun};
+use crate::run::{Format, Outcome, SignatureReport, Status, VerifyObject, VerifyRun};
 use crate::verify::{Identity, LogCheck, Matcher, Policy, TrustedKey};
 
 /// Referrers that are listed at most.
@@ -60,10 +60,12 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
     };
     let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
     let trust = trust::trust(&arguments.trust, false, context)?;
-    let run = VerifyRun {
+    let mut run = VerifyRun {
         signature_repository: setup::signature_repository(&arguments.registry, context)?,
         ..VerifyRun::new(context.world.clone(), registry, trust, policy.clone())
     };
+    // It depends on the formats that there are, also behind the first signature that will do.
+    run.scope.all = arguments.consumer == ConsumerArg::PolicyController;
     let version = setup::version(&arguments.version, &argument);
     let object = VerifyObject::new(argument, version);
     let outcome = drive(context, timeout, run.verify(&object))?;
@@ -77,7 +79,7 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         trusted: &trusted,
         private: private.as_ref(),
         plain_http: arguments.registry.plain_http,
-        legacy: outcome.signatures.iter().any(is_legacy),
+        legacy: outcome.signatures.iter().any(is_good_legacy),
     };
     Ok(Ended::Text(consumer::export(arguments.consumer.into(), &what)?))
 }
@@ -124,8 +126,11 @@ fn trusted(policy: &Policy, key: Option<String>, outcome: &Outcome) -> Result<Tr
     }
 }
 
-fn is_legacy(signature: &SignatureReport) -> bool {
-    matches!(signature.format, Some(Format::Legacy))
+/// Whether it is in the older format and by those who are to be trusted: anybody may have put another one there.
+fn is_good_legacy(signature: &SignatureReport) -> bool {
+    let good = signature.status == Status::Accepted
+        || signature.reason == Some(Reason::NoIdentity.as_str());
+    good && signature.format == Some(Format::Legacy)
 }
 
 /// The repository without scheme, and the tag that was named or found.

@@ -46,7 +46,7 @@ pub use matcher::Matcher;
 pub use pattern::{RepositoryPattern, normal_host};
 pub use policy::Policy;
 pub use policy_file::{MAX_POLICY_BYTES, NamedRule, PolicyFile, RuleTrust};
-pub use predicate::{MAX_PREDICATE_BYTES, predicate_type};
+pub use predicate::{COSIGN_CUSTOM_PREDICATE, MAX_PREDICATE_BYTES, predicate_type};
 pub use provenance::{
     Keyring, MAX_KEYRING_BYTES, MAX_PROVENANCE_BYTES, UnverifiedProvenance, VerifiedProvenance,
     verify_provenance,

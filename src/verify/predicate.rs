@@ -5,8 +5,12 @@ use crate::error::{Error, Result};
 /// The largest predicate that is attested: with it the bundle is one that everybody reads.
 pub const MAX_PREDICATE_BYTES: usize = 700 << 10;
 
+/// What cosign's `custom` stands for: any text, in an object of cosign's own.
+pub const COSIGN_CUSTOM_PREDICATE: &str = "https://cosign.sigstore.dev/attestation/v1";
+
 /// cosign's short names (`--type`), and what they stand for.
-const SHORT: [(&str, &str); 9] = [
+const SHORT: [(&str, &str); 10] = [
+    ("custom", COSIGN_CUSTOM_PREDICATE),
     ("cyclonedx", "https://cyclonedx.org/bom"),
     ("link", "https://in-toto.io/Link/v1"),
     ("openvex", "https://openvex.dev/ns"),
@@ -51,6 +55,7 @@ mod tests {
         for (text, uri) in [
             ("spdx", "https://spdx.dev/Document"),
             ("slsaprovenance1", "https://slsa.dev/provenance/v1"),
+            ("custom", COSIGN_CUSTOM_PREDICATE),
             ("https://example.com/x/v1", "https://example.com/x/v1"),
             ("urn:example:x", "urn:example:x"),
         ] {

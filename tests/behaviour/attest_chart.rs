@@ -158,6 +158,23 @@ fn a_github_attestation_counts_where_its_kind_is_asked_for() {
 }
 
 #[test]
+fn any_text_is_attested_as_cosign_does_it() {
+    let world = World::new();
+    let (reference, pushed) = world.push_web();
+    let said = "approved by the release team\n";
+    let file = write(&world, "approval.txt", said.as_bytes());
+    world.run(&["attest", &reference, "--predicate", &file, "--type", "custom"]).exits(0);
+    let made = signature(&world, &pushed);
+    assert_eq!(made.statement["predicateType"], "https://cosign.sigstore.dev/attestation/v1");
+    let predicate = &made.statement["predicate"];
+    assert_eq!(predicate["Data"], said);
+    assert!(predicate["Timestamp"].as_str().unwrap().ends_with('Z'), "{predicate}");
+    world.verify(&[&reference, "--predicate-type", "custom"]).exits(0);
+    let file = write(&world, "approval.bin", b"\xff\xfe");
+    world.run(&["attest", &reference, "--predicate", &file, "--type", "custom"]).exits(2);
+}
+
+#[test]
 fn a_signature_stays_what_it_is_when_another_kind_is_asked_for() {
     let world = World::new();
     let (reference, pushed) = world.push_web();

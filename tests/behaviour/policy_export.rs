@@ -5,6 +5,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::key_support;
+use crate::legacy_support;
 use crate::support::{Ended, WORKFLOW, World};
 use crate::trust_support;
 
@@ -125,6 +126,27 @@ fn a_key_is_named_because_a_signature_does_not_hold_it() {
     let ended = world.run(&["policy", "export", "kyverno", &reference, "--key", &key]).exits(0);
     let pem = std::fs::read_to_string(&key).unwrap();
     assert_eq!(documents(&ended)[0]["spec"]["attestors"][0]["cosign"]["key"]["data"], pem);
+}
+
+#[test]
+fn policy_controller_is_given_the_older_format_where_a_good_signature_has_it_also_behind_a_bundle()
+{
+    let world = key_support::with_key(World::new(), "release");
+    let key = world.argument("release.pub");
+    let (reference, pushed) = key_support::signed(&world, &["--signature-format", "bundle"]);
+    let words = ["policy", "export", "policy-controller", &reference, "--key", &key];
+    // Somebody else's signature in the older format changes nothing.
+    let mallory = legacy_support::legacy_as(
+        &world,
+        "mallory/charts/.github/workflows/x.yml@refs/heads/main",
+        &legacy_support::payload(&pushed),
+    );
+    legacy_support::tag_legacy(&world, &pushed, &[mallory]);
+    world.run(&words).exits(2).says("bundles");
+    key_support::sign(&world, &reference, &["--signature-format", "both", "--force"]).exits(0);
+    let ended = world.run(&words).exits(0);
+    let [_, policy] = &documents(&ended)[..] else { panic!("{}", ended.stdout) };
+    assert_eq!(policy["spec"]["authorities"][0]["signatureFormat"], Value::Null);
 }
 
 #[test]

@@ -44,6 +44,63 @@ formats() {
         fi
         formats_in "$REGISTRY"
     done
+    formats_everywhere
+}
+
+# Every format by who can write it, on every registry, read by everybody: cells of the matrix.
+formats_everywhere() {
+    local registry name peer signer
+    MATRIX=1 KIND=github LOG="v1 formats"
+    as_signer
+    for registry in "${REGISTRIES[@]}"; do
+        read -r name peer PLACE <<<"$registry"
+        SIGNER=all NEEDS=
+        not_measured all "$peer" "$CHART_HELM" && continue
+        start_registry "$name" || { failed_before "$name" "did not start"; continue; }
+        for signer in ours:legacy ours:both ours:all cosign:legacy cosign-3.0:legacy cosign-2:legacy; do
+            formats_cells "$name" "$REGISTRY" "${signer%:*}" "${signer#*:}"
+        done
+    done
+    MATRIX='' NEEDS=
+}
+
+# formats_cells NAME HOST SIGNER FORMAT
+formats_cells() {
+    local name=$1 signer=$3 format=$4 image=$2/format-$4/${3//./-}/web needs verifier
+    SIGNER="${TOOL[$signer]} ($format)"
+    NEEDS=$CHART_HELM
+    [ "$signer" = ours ] || NEEDS="$NEEDS $signer"
+    push "$CHARTS/web-1.4.2.tgz" "oci://${image%/web}" >"$OUTPUT" 2>&1 || { failed_before "push" "$(tail -n 1 "$OUTPUT")"; return; }
+    DIGEST[web]=$(sed -n 's/^Digest: *//p' "$OUTPUT")
+    row "(signs)" format_signed_by "$signer" "$format" "$image@${DIGEST[web]}"
+    [ "$LAST" = ok ] || return 0
+    needs=$NEEDS
+    for verifier in $MATRIX_TOOLS; do
+        NEEDS=$needs
+        [ "$verifier" = ours ] || NEEDS="$needs $verifier"
+        row -g 'Verified:|certificate was verified' "${TOOL[$verifier]}" format_verified_by "$verifier" "$format" "$name" "$image:1.4.2"
+    done
+}
+
+# format_signed_by TOOL FORMAT IMAGE@DIGEST
+format_signed_by() {
+    case $1 in
+        ours) sign "oci://$3" --signature-format "$2" ;;
+        *) with_keys tool "$1" sign --yes --new-bundle-format=false \
+            $([ "$1" = cosign-2 ] || echo --use-signing-config=false) --fulcio-url "$KIT_FULCIO_URL" \
+            --rekor-url "$KIT_REKOR_V1_URL" --identity-token "$TOKEN" "$3" ;;
+    esac
+}
+
+# format_verified_by TOOL FORMAT REGISTRY IMAGE:TAG
+format_verified_by() {
+    case $1:$2:$3 in
+        ours:legacy:*) verify "${TRUSTED[@]}" --accept legacy "oci://$4" ;;
+        # Each of them is there, and each is good.
+        ours:*) verify "${TRUSTED[@]}" --accept legacy "oci://$4" && verify "${TRUSTED[@]}" --accept bundle "oci://$4" ;;
+        cosign-2:legacy:* | cosign-2:*:olareg-405) with_keys tool "$1" verify "${TRUSTED[@]}" "$4" ;;
+        *) tool "$1" verify --trusted-root "$KIT_TRUSTED_ROOT" "${TRUSTED[@]}" "$4" ;;
+    esac
 }
 
 # formats_in HOST

@@ -4,6 +4,8 @@ import json
 import sys
 
 NAMES = ["signedBy", "verifiedBy", "where", "log", "result", "expectedExit", "exit", "identity", "matrix", "note", "why"]
+# The width of the first column.
+SIGNER = 26
 
 
 def cell(rows):
@@ -33,14 +35,14 @@ def tables(rows):
             verifiers = [name for name in ordered(here, "verifiedBy") if name not in ("(signs)", "all")]
             yield f"\n{where}, log {log} (kinds of identity; -: not measured; no: refused, see below)"
             widths = [max(16, len(name)) for name in verifiers]
-            yield "  " + "signed by".ljust(18) + "  ".join(n.ljust(w) for n, w in zip(["(signs)", *verifiers], [12, *widths]))
+            yield "  " + "signed by".ljust(SIGNER) + "  ".join(n.ljust(w) for n, w in zip(["(signs)", *verifiers], [12, *widths]))
             for signer in ordered(here, "signedBy"):
                 mine = [row for row in here if row["signedBy"] == signer]
                 if all(row["verifiedBy"] == "all" for row in mine):
-                    yield "  " + signer.ljust(18) + "-"
+                    yield "  " + signer.ljust(SIGNER) + "-"
                     continue
                 found = [cell([row for row in mine if row["verifiedBy"] == name]) for name in ["(signs)", *verifiers]]
-                yield ("  " + signer.ljust(18) + "  ".join(c.ljust(w) for c, w in zip(found, [12, *widths]))).rstrip()
+                yield ("  " + signer.ljust(SIGNER) + "  ".join(c.ljust(w) for c, w in zip(found, [12, *widths]))).rstrip()
     for note in sorted({(row["note"]) for row in cells if row["note"]}):
         yield f"  no: {note}"
 

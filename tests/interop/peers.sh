@@ -63,6 +63,12 @@ obtain_more() {
         mariadb-server-core mariadb-client-core libaio1 liburing2 libnuma1 libpcre2-8-0
     if_full obtain sigstore-js sigstore-js-3.1.1 node_modules/@sigstore/verify/package.json \
         from_npm @sigstore/verify@3.1.1 @sigstore/sign@4.1.1 @sigstore/bundle@4.0.0 @sigstore/protobuf-specs@0.5.0
+    if_full obtain flux flux-1.9.1 verify from_go_copy github.com/fluxcd/source-controller@v1.9.1 ./verify in_flux
+    if_full obtain policy-tester policy-tester-0.15.1 tester-tuf from_policy_controller v0.15.1
+    if_full obtain kyverno kyverno-1.19.0 kubectl-kyverno \
+        from_go_copy github.com/kyverno/kyverno@v1.19.0 ./cmd/cli/kubectl-kyverno true
+    if_full obtain gh gh-2.83.2 gh from_go github.com/cli/cli/v2/cmd/gh@v2.83.2
+    if_full obtain actionlint actionlint-1.7.9 actionlint from_go github.com/rhysd/actionlint/cmd/actionlint@v1.7.9
     if_full obtain oras oras-1.3.3 oras from_go oras.land/oras/cmd/oras@v1.3.3
     # Its module is refused by `go install`, so whoever has the program measures it.
     PEER[zot]=$(command -v zot) || { unset 'PEER[zot]'; MISSING[zot]="no zot on PATH"; }
@@ -126,12 +132,60 @@ from_go_build() {
     rm -r "$module"
 }
 
+# Where the module's own `replace` lines have to count: in a copy of it, after a command there that is told the folder.
+from_go_copy() {
+    command -v go >/dev/null || { echo "go is not installed"; return 1; }
+    local folder=$1 module=$2 package=$3 prepare=$4 source
+    source=$(module_folder "$module") || { echo "$module cannot be had"; return 1; }
+    cp -r "$source" "$folder/module"
+    chmod -R u+w "$folder/module"
+    cd "$folder/module"
+    "$prepare" "$folder"
+    CGO_ENABLED=0 GOFLAGS=-mod=mod timeout 1800 go build -o "$folder/" "$package"
+    rm -rf "$folder/module"
+}
+
+module_folder() {
+    timeout 300 go mod download -json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])'
+}
+
+# Our program goes into source-controller, whose packages are nobody else's; and the definition of what it reads.
+in_flux() {
+    # Its API is another module, which lies beside it in the repository only.
+    go mod edit -dropreplace github.com/fluxcd/source-controller/api -require github.com/fluxcd/source-controller/api@v1.9.1
+    mkdir verify
+    cp "$INTEROP/flux/main.go" verify/
+    cp "$INTEROP/flux/controller.go" internal/controller/verified.go
+    cp config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml "$1/"
+}
+
+# policy-controller's tester with the replacements that its repository has. By TUF it asks for a target without a name;
+# the controller asks for trusted_root.json, and so does this one.
+from_policy_controller() {
+    command -v go >/dev/null || { echo "go is not installed"; return 1; }
+    local folder=$1 source
+    source=$(module_folder "github.com/sigstore/policy-controller@$2") || { echo "policy-controller cannot be had"; return 1; }
+    source=$source/cmd/tester/trustroot.go
+    mkdir "$folder/module"
+    cd "$folder/module"
+    go mod init peer
+    go mod edit -require "github.com/sigstore/policy-controller@$2" \
+        -replace github.com/golang/glog=github.com/jdolitsky/glog@v0.0.0-20220729172235-78744e90d087 \
+        -replace github.com/google/go-containerregistry/pkg/authn/k8schain=github.com/google/go-containerregistry/pkg/authn/k8schain@v0.0.0-20230919002926-dbcd01c402b2 \
+        -replace github.com/google/go-containerregistry/pkg/authn/kubernetes=github.com/google/go-containerregistry/pkg/authn/kubernetes@v0.0.0-20260224031529-85f2bf5f7303
+    sed 's/client, "")/client, "trusted_root.json")/' "$source" >trustroot.go.txt
+    ! cmp -s "$source" trustroot.go.txt
+    printf '{"Replace": {"%s": "%s"}}' "$source" "$PWD/trustroot.go.txt" >overlay.json
+    CGO_ENABLED=0 GOFLAGS=-mod=mod timeout 1800 go build -overlay overlay.json -o "$folder/tester-tuf" \
+        github.com/sigstore/policy-controller/cmd/tester
+    rm -rf "$folder/module"
+}
+
 # One file of a module.
 from_go_module() {
     command -v go >/dev/null || { echo "go is not installed"; return 1; }
     local folder
-    folder=$(timeout 300 go mod download -json "$2" |
-        python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])') || { echo "$2 cannot be had"; return 1; }
+    folder=$(module_folder "$2") || { echo "$2 cannot be had"; return 1; }
     cp "$folder/$3" "$1/"
     chmod u+w "$1/${3##*/}"
 }

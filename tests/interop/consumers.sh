@@ -1,0 +1,304 @@
+# shellcheck shell=bash
+# Who else verifies charts, as their makers publish them: Flux's source-controller, Kyverno's CLI, policy-controller's
+# tester, cosign in the workflow that we write. Each is given what `policy export` prints, and is to pass
+# the chart and refuse everybody else's. Sourced by `run`.
+
+USES+=([flux_verify]=flux [kyverno_apply]=kyverno [tester]=policy-tester [workflow]=cosign [actionlint]=actionlint
+   )
+for program in jq; do command -v "$program" >/dev/null || MISSING[$program]="$program is not installed"; done
+
+# Registries with and without the referrers API.
+CONSUMER_REGISTRIES=("olareg olareg olareg (referrers API)" "distribution distribution CNCF distribution 3 (fallback)")
+
+consumers() {
+    EXPORTS=$WORK/exports
+    mkdir -p "$EXPORTS"
+    make_consumer_keys
+    local registry name peer
+    for LOG in v1 v2; do
+        start_kit "$LOG" || { failed_before "kit with log $LOG" "did not start"; continue; }
+        start_kits_tuf || { failed_before "kit tuf" "did not start"; continue; }
+        as_signer
+        for registry in "${CONSUMER_REGISTRIES[@]}"; do
+            read -r name peer PLACE <<<"$registry"
+            NEEDS="$CHART_HELM $peer"
+            SIGNER=-
+            not_measured "consumers" "$peer" "$CHART_HELM" && continue
+            start_registry "$name" || { failed_before "$name" "did not start"; continue; }
+            consumers_in "$REGISTRY"
+        done
+        NEEDS=
+    done
+}
+
+# The kit's documents by TUF, as an instance that policies can name.
+start_kits_tuf() {
+    STACK_TRUSTED_ROOT=$KIT_TRUSTED_ROOT STACK_SIGNING_CONFIG=$KIT_SIGNING_CONFIG
+    start_tuf "consumers-$LOG" || return 1
+    SIGNER=- PLACE="TUF (kit)" NEEDS=
+    row -g '^Trusted: instance consumers' "helm-sigstore trust init" \
+        helm_sigstore trust init "consumers-$LOG" --mirror "$KIT_TUF_URL" --root "$KIT_TUF_ROOT"
+}
+
+make_consumer_keys() {
+    CONSUMER_KEYS=$WORK/consumer-keys
+    mkdir -p "$CONSUMER_KEYS"
+    export COSIGN_PASSWORD=interop
+    local name
+    SIGNER=- PLACE=file LOG=- NEEDS=
+    for name in ours other; do
+        row -g '^Key: sha256:' "helm-sigstore key generate" \
+            helm_sigstore key generate --output-key-prefix "$CONSUMER_KEYS/$name"
+    done
+}
+
+# exported CONSUMER REF FILE ARGUMENT…: what is printed for it.
+exported() {
+    local consumer=$1 ref=$2 file=$3
+    shift 3
+    helm_sigstore policy export "$consumer" "$ref" --plain-http "$@" >"$file"
+}
+by_root() { exported "$@" --trusted-root "$KIT_TRUSTED_ROOT"; }
+by_instance() { exported "$@" --instance "consumers-$LOG"; }
+
+# consumers_in HOST
+consumers_in() {
+    CHARTS_OF=oci://$1/consumers-$LOG
+    local base=$CHARTS_OF chart format
+    for chart in web api cache plain; do
+        SIGNER=-
+        row -g '^Digest: sha256:' "push of $chart" push "$CHARTS/$chart-1.4.2.tgz" "$base"
+        DIGEST[$chart]=$(sed -n 's/^Digest: *//p' "$OUTPUT")
+        row -g '^Digest: sha256:' "push of $chart" push "$CHARTS/$chart-1.4.2.tgz" "$base/keys"
+    done
+    # chart:format; plain stays unsigned. The older format wants a log that makes promises.
+    FORMATS="web:bundle"
+    [ "$LOG" = v2 ] || FORMATS="web:bundle api:legacy cache:both"
+    for format in $FORMATS; do
+        chart=${format%:*} format=${format#*:}
+        SIGNER="helm-sigstore sign ($format)"
+        row -g '^Attached: sha256:' "(signs)" sign "$base/$chart:1.4.2" --signature-format "$format"
+        SIGNER="helm-sigstore sign --key ($format)"
+        row -g '^Attached: sha256:' "(signs)" key_sign "$base/keys/$chart:1.4.2" --signature-format "$format" \
+            --key "$CONSUMER_KEYS/ours.key"
+    done
+    for format in $FORMATS; do
+        chart=${format%:*} format=${format#*:}
+        SIGNER="helm-sigstore sign ($format)"
+        flux_by_identity "$chart"
+        kyverno_by_identity "$chart"
+        policy_controller_by_identity "$chart" "$format"
+        actions_by_identity "$chart"
+        SIGNER="helm-sigstore sign --key ($format)"
+        flux_by_key "$chart"
+        kyverno_by_key "$chart"
+        policy_controller_by_key "$chart" "$format"
+        actions_by_key "$chart"
+    done
+    SIGNER=-
+    row -e 3 "helm-sigstore policy export flux: unsigned" by_root flux "$base/plain:1.4.2" "$EXPORTS/none"
+}
+
+# edited FROM TO EXPRESSION…: with what somebody else would have written.
+edited() {
+    local from=$1 to=$2
+    shift 2
+    sed "$@" "$from" >"$to" && ! cmp -s "$from" "$to"
+}
+
+# with_key FILE KEY: another key in what was exported, which holds one as lines or as a string.
+with_key() {
+    python3 - "$1" "$1.other" "$2" <<'PYTHON'
+import json, re, sys
+text, key = open(sys.argv[1]).read(), open(sys.argv[3]).read()
+changed = re.sub(r"(?m)^( +)-----BEGIN PUBLIC KEY-----\n(?:\1.*\n)+?\1-----END PUBLIC KEY-----\n",
+                 lambda found: "".join(found[1] + line + "\n" for line in key.splitlines()), text)
+changed = re.sub(r'"-----BEGIN PUBLIC KEY-----[^"]*"', lambda _: json.dumps(key), changed)
+assert changed != text
+open(sys.argv[2], "w").write(changed)
+PYTHON
+}
+
+# --- Flux: the code of its source-controller, on the objects that are printed.
+
+flux_verify() { timeout 120 "${PEER[flux]}" "$(dirname "${PEER[flux]}")/source.toolkit.fluxcd.io_ocirepositories.yaml" "$@"; }
+flux_on() { edited "$1" "$2" "$3" && flux_verify "$2"; }
+USES+=([flux_on]=flux)
+
+flux_by_identity() {
+    local file=$EXPORTS/flux.yaml
+    row "helm-sigstore policy export flux" by_root flux "$CHARTS_OF/$1:1.4.2" "$file"
+    row -g '^verified: ' "Flux 1.9.1" flux_verify "$file"
+    row -e 1 -g 'none of the expected identities matched|no matching|failed to verify' "Flux 1.9.1: another identity" \
+        flux_on "$file" "$file.other" 's/^        subject: "^/&x/'
+    row -e 1 "Flux 1.9.1: another issuer" flux_on "$file" "$file.other" 's/^      - issuer: "^/&x/'
+    row -e 1 -g 'no signatures found|no matching' "Flux 1.9.1: unsigned" flux_on "$file" "$file.other" "s|/$1\"|/plain\"|"
+    row -e 1 -g 'Unsupported value' "Flux 1.9.1: what its definition forbids" \
+        flux_on "$file" "$file.other" 's/provider: cosign/provider: pgp/'
+}
+
+flux_by_key() {
+    local file=$EXPORTS/flux-key.yaml
+    row "helm-sigstore policy export flux --key" by_root flux "$CHARTS_OF/keys/$1:1.4.2" "$file" \
+        --key "$CONSUMER_KEYS/ours.pub"
+    row -g '^verified: ' "Flux 1.9.1 (key)" flux_verify "$file"
+    row -e 1 -g 'no matching signatures' "Flux 1.9.1 (key): another key" flux_with_key "$file" "$CONSUMER_KEYS/other.pub"
+    row -e 1 -g 'no matching signatures' "Flux 1.9.1 (key): unsigned" flux_on "$file" "$file.other" "s|/$1\"|/plain\"|"
+}
+
+flux_with_key() { with_key "$1" "$2" && flux_verify "$1.other"; }
+USES+=([flux_with_key]=flux)
+
+# --- Kyverno: its CLI, in JSON mode, on the objects that Flux would be given. Its cluster mode needs a cluster.
+
+# kyverno_apply POLICY OBJECT
+kyverno_apply() {
+    python3 - "$1" "$1.json-mode.yaml" <<'PYTHON' || return 1
+import re, sys
+text = open(sys.argv[1]).read()
+text = re.sub(r"(?m)^  matchConstraints:\n(?:    .*\n)+", "", text)
+text = re.sub(r"(?m)^  evaluation:\n(?:    .*\n)+", "  evaluation:\n    mode: JSON\n", text)
+open(sys.argv[2], "w").write(text)
+PYTHON
+    XDG_CONFIG_HOME=$WORK/kyverno HOME=$WORK/kyverno timeout 120 "${PEER[kyverno]}" apply "$1.json-mode.yaml" --json "$2" --registry --remove-color
+}
+
+# What Flux is told of a chart: source CHART FILE [TAG].
+source_object() {
+    printf '{"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "OCIRepository", "metadata": {"name": "web"}, "spec": {"url": "%s", "ref": {"tag": "%s"}}}\n' \
+        "$1" "${3:-1.4.2}" >"$2"
+}
+
+kyverno_by_identity() {
+    local file=$EXPORTS/kyverno.yaml object=$EXPORTS/kyverno.json
+    source_object "$CHARTS_OF/$1" "$object"
+    row "helm-sigstore policy export kyverno" by_instance kyverno "$CHARTS_OF/$1:1.4.2" "$file"
+    row -g 'pass: 1, fail: 0' "Kyverno 1.19.0" kyverno_apply "$file" "$object"
+    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another identity" kyverno_on "$file" "$object" 's/^              subject: "/&x/'
+    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another issuer" kyverno_on "$file" "$object" 's/^            - issuer: "/&x/'
+    source_object "$CHARTS_OF/plain" "$object"
+    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: unsigned" kyverno_on "$file" "$object" "s|/$1\"|/plain\"|; s|/$1\*|/plain*|"
+}
+
+kyverno_by_key() {
+    local file=$EXPORTS/kyverno-key.yaml object=$EXPORTS/kyverno.json
+    source_object "$CHARTS_OF/keys/$1" "$object"
+    row "helm-sigstore policy export kyverno --key" by_instance kyverno "$CHARTS_OF/keys/$1:1.4.2" "$file" \
+        --key "$CONSUMER_KEYS/ours.pub"
+    row -g 'pass: 1, fail: 0' "Kyverno 1.19.0 (key)" kyverno_apply "$file" "$object"
+    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0 (key): another key" kyverno_with_key "$file" "$object" "$CONSUMER_KEYS/other.pub"
+}
+
+kyverno_on() { edited "$1" "$1.other" "$3" && kyverno_apply "$1.other" "$2"; }
+kyverno_with_key() { with_key "$1" "$3" && kyverno_apply "$1.other" "$2"; }
+USES+=([kyverno_on]=kyverno [kyverno_with_key]=kyverno)
+
+# --- policy-controller: its tester. It judges images of Pods, and charts are none; but it takes any reference.
+
+# tester FILE REFERENCE: the exported documents, one a file as it wants them.
+tester() {
+    python3 - "$1" <<'PYTHON' || return 1
+import sys
+policy = trust = ""
+for document in open(sys.argv[1]).read().split("\n---\n"):
+    if "kind: TrustRoot\n" in document:
+        trust = document + "\n"
+    else:
+        policy = document
+open(sys.argv[1] + ".policy", "w").write(policy)
+open(sys.argv[1] + ".trust", "w").write(trust)
+PYTHON
+    local trust=()
+    [ ! -s "$1.trust" ] || trust=(--trustroot "$1.trust")
+    timeout 120 "${PEER[policy-tester]}" --policy "$1.policy" --image "$2" "${trust[@]}"
+}
+tester_on() { edited "$1" "$1.other" "$3" && tester "$1.other" "$2"; }
+tester_with_key() { with_key "$1" "$3" && tester "$1.other" "$2"; }
+USES+=([tester_on]=policy-tester [tester_with_key]=policy-tester)
+
+policy_controller_by_identity() {
+    local file=$EXPORTS/policy-controller.yaml image=${CHARTS_OF#oci://}/$1@${DIGEST[$1]}
+    row "helm-sigstore policy export policy-controller" by_instance policy-controller "$CHARTS_OF/$1:1.4.2" "$file"
+    policy_controller_judges "$file" "$image" "policy-controller 0.15.1, TUF"
+    if [ "$2" = bundle ]; then
+        row -e 2 -g 'only with a root from TUF' "helm-sigstore policy export policy-controller: keys one by one" \
+            by_root policy-controller "$CHARTS_OF/$1:1.4.2" "$file"
+        return
+    fi
+    row "helm-sigstore policy export policy-controller" by_root policy-controller "$CHARTS_OF/$1:1.4.2" "$file"
+    policy_controller_judges "$file" "$image" "policy-controller 0.15.1, keys one by one"
+}
+
+# policy_controller_judges FILE IMAGE WORDS
+policy_controller_judges() {
+    row -g 'Verification was successful' "$3" tester "$1" "$2"
+    row -e 1 -g 'none of the expected identities|no matching' "$3: another identity" tester_on "$1" "$2" 's/^            subject: "/&x/'
+    row -e 1 -g 'no (matching )?(signatures|attestations)' "$3: unsigned" \
+        tester_on "$1" "${CHARTS_OF#oci://}/plain@${DIGEST[plain]}" "s|/$chart|/plain|"
+}
+
+policy_controller_by_key() {
+    local file=$EXPORTS/policy-controller-key.yaml image=${CHARTS_OF#oci://}/keys/$1@${DIGEST[$1]}
+    if [ "$2" = bundle ]; then return; fi
+    row "helm-sigstore policy export policy-controller --key" by_root policy-controller "$CHARTS_OF/keys/$1:1.4.2" "$file" \
+        --key "$CONSUMER_KEYS/ours.pub"
+    row -g 'Verification was successful' "policy-controller 0.15.1 (key)" tester "$file" "$image"
+    row -e 1 -g 'no matching|invalid signature|failed' "policy-controller 0.15.1 (key): another key" \
+        tester_with_key "$file" "$image" "$CONSUMER_KEYS/other.pub"
+}
+
+# --- GitHub Actions: the step of the workflow, with cosign, as the runner's shell runs it.
+
+# workflow FILE: its environment and script; prints what it answers.
+workflow() {
+    local dir
+    dir=$(mktemp -d "$WORK/workflow.XXXXXX") || return 1
+    ln -s "${PEER[cosign]}" "$dir/cosign"
+    python3 - "$1" "$dir" <<'PYTHON' || return 1
+import json, re, sys
+text, folder = open(sys.argv[1]).read(), sys.argv[2]
+step = text[text.index("- id: verify"):]
+environment = dict(re.findall(r'(?m)^          ([A-Z_0-9]+): (".*")$', step[:step.index("run: |")]))
+with open(folder + "/environment", "wb") as out:
+    for name, value in environment.items():
+        out.write(f"{name}={json.loads(value)}\0".encode())
+script = step[step.index("run: |\n") + len("run: |\n"):]
+with open(folder + "/script", "w") as out:
+    out.writelines(line[10:] + "\n" for line in script.splitlines())
+PYTHON
+    local environment=()
+    mapfile -d '' environment <"$dir/environment"
+    mkdir "$dir/temp"
+    : >"$dir/output"
+    (cd "$dir" && env "${environment[@]}" PATH="$dir:$PATH" RUNNER_TEMP="$dir/temp" GITHUB_OUTPUT="$dir/output" \
+        timeout 120 bash --noprofile --norc -eo pipefail "$dir/script") || return
+    cat "$dir/output"
+}
+workflow_on() { edited "$1" "$1.other" "$2" && workflow "$1.other"; }
+USES+=([workflow_on]=cosign)
+actionlint() { timeout 120 "${PEER[actionlint]}" -no-color -shellcheck= -pyflakes= "$@"; }
+
+actions_by_identity() {
+    local file=$EXPORTS/workflow.yml needs=$NEEDS
+    row "helm-sigstore policy export github-actions" by_root github-actions "$CHARTS_OF/$1:1.4.2" "$file"
+    row "actionlint 1.7.9" actionlint "$file"
+    NEEDS="$NEEDS jq"
+    row -g "^digest-ref=$CHARTS_OF/$1@${DIGEST[$1]}\$" "GitHub Actions, cosign 3.1" workflow "$file"
+    row -e refused -g 'none of the expected identities|expected SAN|no matching' "GitHub Actions, cosign 3.1: another identity" \
+        workflow_on "$file" 's/^          IDENTITY_1: "^/&x/'
+    row -e refused "GitHub Actions, cosign 3.1: unsigned" workflow_on "$file" "s|/$1:1.4.2\"|/plain:1.4.2\"|"
+    NEEDS=$needs
+}
+
+actions_by_key() {
+    local file=$EXPORTS/workflow-key.yml needs=$NEEDS
+    row "helm-sigstore policy export github-actions --key" by_root github-actions "$CHARTS_OF/keys/$1:1.4.2" "$file" \
+        --key "$CONSUMER_KEYS/ours.pub"
+    NEEDS="$NEEDS jq"
+    row -g "^digest-ref=$CHARTS_OF/keys/$1@${DIGEST[$1]}\$" "GitHub Actions, cosign 3.1 (key)" workflow "$file"
+    row -e refused "GitHub Actions, cosign 3.1 (key): another key" \
+        workflow_with_key "$file" "$CONSUMER_KEYS/other.pub"
+    NEEDS=$needs
+}
+workflow_with_key() { with_key "$1" "$2" && workflow "$1.other"; }
+USES+=([workflow_with_key]=cosign)
