@@ -52,6 +52,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "rekor",
         "PROGRAM rekor upload web-1.4.2.tgz --keyring acme.gpg
   $ PROGRAM rekor search oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM rekor verify web-1.4.2.tgz --keyring acme.gpg
   $ PROGRAM verify web-1.4.2.tgz --github 'acme/charts@refs/tags/*' --rekor-helm --keyring acme.gpg",
     ),
     ("search", "PROGRAM search web-1.4.2.tgz"),
@@ -133,6 +134,7 @@ const REKOR_EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM rekor search oci://ghcr.io/acme/charts/web:1.4.2
   $ PROGRAM rekor search --email jane@example.com",
     ),
+    ("verify", "PROGRAM rekor verify web-1.4.2.tgz --public-key acme.asc"),
 ];
 
 /// The flags of `verify` that a command in a hint repeats, so that it finds what this one found. Never a

@@ -1,4 +1,4 @@
-//! `rekor upload` and `rekor search`, which the older plugin has as `upload` and `search`.
+//! `rekor upload`, `rekor search` and `rekor verify`: what the older plugin has as `upload`, `search` and `verify`.
 
 use std::fmt::Write as _;
 
@@ -13,14 +13,15 @@ use super::{Context, Ended, confirm, setup, trust};
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 use crate::run::{
-    Found, FoundEntry, Outcome, ProvKeys, RekorAccess, RekorRun, Report, Sought, Status, Tool,
-    Uploaded, read_keyring,
+    Found, FoundEntry, LoggedProvenance, Outcome, ProvKeys, RekorAccess, RekorRun, Report, Sought,
+    Status, Tool, Uploaded, read_keyring,
 };
 use crate::sign::RekorV1;
 use crate::verify::Keyring;
 
 /// The schemas of the JSON forms; `docs/rekor.schema.json` has them.
 const UPLOAD_SCHEMA: &str = "helm-sigstore.rekor-upload/v1";
+const VERIFY_SCHEMA: &str = "helm-sigstore.rekor-verify/v1";
 const SEARCH_SCHEMA: &str = "helm-sigstore.rekor-search/v1";
 /// The log that everybody can read, which a person is asked about.
 const PUBLIC_GOOD: &str = "rekor.sigstore.dev";
@@ -37,6 +38,7 @@ pub(super) struct RekorArgs {
 pub(super) enum RekorCommand {
     Search(Box<SearchArgs>),
     Upload(Box<UploadArgs>),
+    Verify(Box<VerifyLogArgs>),
 }
 
 impl RekorArgs {
@@ -44,6 +46,7 @@ impl RekorArgs {
         match &self.command {
             RekorCommand::Search(arguments) => &arguments.registry,
             RekorCommand::Upload(arguments) => &arguments.registry,
+            RekorCommand::Verify(arguments) => &arguments.registry,
         }
     }
 }
@@ -63,6 +66,31 @@ pub(super) struct UploadArgs {
     /// Do not ask before the key is published in the public log
     #[arg(long, short)]
     pub yes: bool,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub server: RekorServerArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Verify the provenance of a chart and that it is in the log, and nothing of Sigstore: `verify --rekor-helm` asks for
+/// both.
+#[derive(Debug, Args)]
+pub(super) struct VerifyLogArgs {
+    /// Chart whose provenance is verified: a packaged chart with FILE.prov beside it, or a reference
+    #[arg(value_name = "REF|FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub chart: String,
+
+    /// Keyring whose keys may have signed the provenance, or one public key in armor; default: KEYRING, then that in
+    /// GNUPGHOME or ~/.gnupg (`--keyring acme.gpg`)
+    #[arg(long, visible_alias = "public-key", value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub keyring: Option<String>,
 
     #[command(flatten)]
     pub version: VersionOf,
@@ -127,6 +155,7 @@ pub(super) struct Document {
 #[serde(untagged)]
 enum Answer {
     Uploaded(Uploaded),
+    Logged(LoggedProvenance),
     Found(Found),
 }
 
@@ -140,6 +169,7 @@ pub(super) fn run(command: RekorCommand, context: &mut Context<'_, '_>) -> Resul
     match command {
         RekorCommand::Search(arguments) => search(&arguments, context),
         RekorCommand::Upload(arguments) => upload(&arguments, context),
+        RekorCommand::Verify(arguments) => verify(&arguments, context),
     }
 }
 
@@ -217,6 +247,21 @@ fn upload(arguments: &UploadArgs, context: &mut Context<'_, '_>) -> Result<Ended
     Ok(Ended::Rekor(Box::new(Document { schema: UPLOAD_SCHEMA, tool, exit_code: 0, answer })))
 }
 
+fn verify(arguments: &VerifyLogArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+    context.subject.inputs = vec![arguments.chart.clone()];
+    let argument = setup::object(&arguments.chart)?;
+    let version = setup::version(&arguments.version, &argument);
+    let keyring = keyring(arguments.keyring.as_deref(), context)?;
+    let run = prepare(&arguments.server, &arguments.trust, &arguments.registry, context)?;
+    let work = async {
+        let ready = run.ready(&argument, version.as_deref(), keyring).await?;
+        run.verify(&ready).await
+    };
+    let answer = Answer::Logged(drive(context, arguments.common.timeout, work)??);
+    let tool = context.tool.clone();
+    Ok(Ended::Rekor(Box::new(Document { schema: VERIFY_SCHEMA, tool, exit_code: 0, answer })))
+}
+
 /// The keyring that was named, else where Helm and GnuPG keep theirs.
 fn keyring(named: Option<&str>, context: &Context<'_, '_>) -> Result<Keyring> {
     let named = named.or_else(|| context.environment.value("KEYRING"));
@@ -227,7 +272,7 @@ fn keyring(named: Option<&str>, context: &Context<'_, '_>) -> Result<Keyring> {
             match keys.default_keyring() {
                 Some(path) => read_keyring(path),
                 None => Err(Error::usage("there is no keyring")
-                    .cause("what is logged is verified before, which takes the key that signed")
+                    .cause("provenance is verified with the key that signed it")
                     .hint("--keyring FILE")),
             }
         }
@@ -280,6 +325,7 @@ fn search(arguments: &SearchArgs, context: &mut Context<'_, '_>) -> Result<Ended
 pub(super) fn words(document: &Document) -> String {
     match &document.answer {
         Answer::Uploaded(uploaded) => of_upload(uploaded),
+        Answer::Logged(logged) => of_verify(logged),
         Answer::Found(found) => of_search(found),
     }
 }
@@ -289,15 +335,33 @@ fn of_upload(uploaded: &Uploaded) -> String {
     let mut line = |label: &str, value: &str| {
         let _ = writeln!(text, "{label}: {}", escape(value));
     };
-    for (label, value) in uploaded.provenance.lines().into_iter().chain(uploaded.entry.lines()) {
+    let LoggedProvenance { entry, provenance, .. } = &uploaded.logged;
+    for (label, value) in provenance.lines().into_iter().chain(entry.lines()) {
         line(label, &value);
     }
-    let url = escape(&uploaded.entry.url);
-    let index = uploaded.entry.log.index.unwrap_or_default();
+    let url = escape(&entry.url);
+    let index = entry.log.index.unwrap_or_default();
     let _ = match uploaded.existed {
         true => writeln!(text, "\nEntry already exists: {url}"),
         false => writeln!(text, "\nCreated Helm entry at index {index}, available at: {url}"),
     };
+    text
+}
+
+fn of_verify(logged: &LoggedProvenance) -> String {
+    let LoggedProvenance { rekor_server, entry, provenance } = logged;
+    let mut text = "Chart Verified Successfully From Helm entry:\n\n".to_owned();
+    let index = entry.log.index.unwrap_or_default().to_string();
+    let theirs =
+        [("Rekor Server", rekor_server), ("Rekor Index", &index), ("Rekor UUID", &entry.uuid)];
+    for (label, value) in theirs {
+        let _ = writeln!(text, "{label}: {}", escape(value));
+    }
+    for (label, value) in provenance.lines() {
+        let _ = writeln!(text, "{label}: {}", escape(&value));
+    }
+    let _ = writeln!(text, "Provenance logged in: {}", escape(&entry.log.words()));
+    text.push_str("signatures of Sigstore: not looked at\n");
     text
 }
 

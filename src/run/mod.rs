@@ -25,7 +25,8 @@ pub use formats::Making;
 pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
 pub use push::{PushObject, PushRun};
 pub use rekor::{
-    Found, FoundEntry, HelmEntryReport, ReadyUpload, RekorAccess, RekorRun, Sought, Uploaded,
+    Found, FoundEntry, HelmEntryReport, LoggedProvenance, ReadyProvenance, RekorAccess, RekorRun,
+    Sought, Uploaded,
 };
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,

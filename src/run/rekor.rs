@@ -1,4 +1,4 @@
-//! Provenance files in Rekor: `rekor upload`, `rekor search`, and what `verify --rekor-helm` asks for.
+//! Provenance files in Rekor: `rekor upload`, `rekor search`, `rekor verify`, and what `verify --rekor-helm` asks for.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use super::verify::read_chart;
 use super::{World, off_thread};
 use crate::chart::{Argument, Digest};
 use crate::error::{Class, Error, Reason, Result};
-use crate::net;
+use crate::net::{self, bounded_line};
 use crate::registry::{Access, Registry};
 use crate::sign::{LogQuery, RekorV1};
 use crate::verify::{
@@ -27,6 +27,9 @@ use crate::verify::{
 
 /// Entries that are read at most: anybody can log anything about any digest.
 const MAX_ENTRIES: usize = 100;
+/// Signers that are told of one entry, at most, and the longest of what each is called, in characters.
+const MAX_SIGNERS: usize = 16;
+const MAX_NAME: usize = 400;
 /// Entries that are read side by side.
 const SIDE_BY_SIDE: usize = 8;
 
@@ -39,7 +42,7 @@ pub struct RekorAccess {
     pub server: Option<net::Url>,
 }
 
-/// A run of `rekor upload` or `rekor search`.
+/// A run of one of the commands of `rekor`.
 #[derive(Debug)]
 pub struct RekorRun {
     /// Clock, progress, warnings.
@@ -90,15 +93,15 @@ impl HelmEntryReport {
     }
 }
 
-/// A provenance file that was verified and may be uploaded.
-pub struct ReadyUpload {
+/// A provenance file that was verified: it may be uploaded, or looked for.
+pub struct ReadyProvenance {
     log: RekorV1,
     trusted: Rc<Trusted>,
     prov: Vec<u8>,
     verified: VerifiedProvenance,
 }
 
-impl ReadyUpload {
+impl ReadyProvenance {
     /// The URL of the log.
     pub fn server(&self) -> &str {
         self.log.url()
@@ -111,14 +114,23 @@ impl ReadyUpload {
     }
 }
 
-/// A provenance file that is in the log.
+/// A provenance file that was uploaded, or was there.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Uploaded {
-    /// The URL of the log.
-    pub rekor_server: String,
     /// Whether the log had it before.
     pub existed: bool,
+    /// What is in the log.
+    #[serde(flatten)]
+    pub logged: LoggedProvenance,
+}
+
+/// A provenance file that is in the log.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggedProvenance {
+    /// The URL of the log.
+    pub rekor_server: String,
     /// The entry.
     #[serde(flatten)]
     pub entry: HelmEntryReport,
@@ -293,7 +305,7 @@ impl RekorRun {
         argument: &Argument,
         version: Option<&str>,
         keyring: Keyring,
-    ) -> Result<ReadyUpload> {
+    ) -> Result<ReadyProvenance> {
         let reading = async {
             match argument {
                 Argument::File(path) => self.read_file(Path::new(path), version).await,
@@ -312,7 +324,7 @@ impl RekorRun {
         let text = prov.clone();
         let judging = move || verify_provenance(&text, &keyring, &file_name, &digest, now);
         let verified = off_thread(judging).await?;
-        Ok(ReadyUpload { log, trusted, prov, verified })
+        Ok(ReadyProvenance { log, trusted, prov, verified })
     }
 
     /// Uploads it, and verifies what the log says it has.
@@ -320,8 +332,8 @@ impl RekorRun {
     /// # Errors
     /// As [`RekorV1::upload`]; undecided (`malformed`), where the entry is not about it; refused, where the log does not
     /// prove that it has it.
-    pub async fn upload(&self, ready: &ReadyUpload) -> Result<Uploaded> {
-        let ReadyUpload { log, trusted, prov, verified } = ready;
+    pub async fn upload(&self, ready: &ReadyProvenance) -> Result<Uploaded> {
+        let ReadyProvenance { log, trusted, prov, verified } = ready;
         self.world.enter(format!("uploading to {}", log.url()));
         let (entry, existed) = log.upload(prov, &verified.armored_key()?).await?;
         let of_this = match HelmEntry::read(&entry) {
@@ -339,10 +351,23 @@ impl RekorRun {
         let record = judge(&self.world, &trusted.verifier, &entry)
             .await
             .map_err(|error| error.on(log.entry_url(entry.uuid())))?;
-        Ok(Uploaded {
+        let logged = LoggedProvenance {
             rekor_server: log.url().to_owned(),
-            existed,
             entry: HelmEntryReport::new(log, &entry, &record),
+            provenance: ProvenanceReport::from(verified),
+        };
+        Ok(Uploaded { existed, logged })
+    }
+
+    /// Looks for it in the log, which has to prove that it has it.
+    ///
+    /// # Errors
+    /// Refused (`not-logged`), where the log has none; else as [`RekorRun::upload`].
+    pub async fn verify(&self, ready: &ReadyProvenance) -> Result<LoggedProvenance> {
+        let ReadyProvenance { log, trusted, verified, .. } = ready;
+        Ok(LoggedProvenance {
+            rekor_server: log.url().to_owned(),
+            entry: self.access.prove(&self.world, &trusted.verifier, verified).await?,
             provenance: ProvenanceReport::from(verified),
         })
     }
@@ -428,7 +453,7 @@ impl RekorRun {
             let content = EntryContent::read(&entry)?;
             found.kind = Some(content.kind.clone());
             found.version = Some(content.version.clone());
-            found.signers.clone_from(&content.signers);
+            found.signers = content.signers.iter().take(MAX_SIGNERS).map(bounded).collect();
             let record = judge(&self.world, verifier, &entry).await?;
             found.log = Some(LogReport::from(&record));
             let says = match query {
@@ -482,6 +507,16 @@ impl RekorRun {
 
     fn places(&self) -> Places<'_> {
         Places { registry: &self.registry, access: Access::Pull, signatures: None }
+    }
+}
+
+/// A signer whose names somebody else chose, within bounds.
+fn bounded(signer: &EntrySigner) -> EntrySigner {
+    let short = |text: &Option<String>| text.as_deref().map(|text| bounded_line(text, MAX_NAME));
+    EntrySigner {
+        identity: short(&signer.identity),
+        issuer: short(&signer.issuer),
+        key: short(&signer.key),
     }
 }
 

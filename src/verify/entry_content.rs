@@ -14,9 +14,6 @@ use super::public_key::PublicKey;
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
 
-/// Signers that are told of one entry, at most.
-const MAX_SIGNERS: usize = 16;
-
 /// What an entry says. The log has seen that the signature in it fits the key in it; that this is anybody's key is its
 /// maker's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +163,8 @@ impl EntryContent {
         let Kind { kind, api_version } =
             serde_json::from_slice(body.as_bytes()).map_err(|_| unreadable())?;
         let known = |kind: KindVersion| RekorEntryBody::parse(body, kind).map_err(|_| unreadable());
-        let (artifact, signers) = match (kind.as_str(), api_version.as_str()) {
+        let (artifact, signers): (_, Vec<EntrySigner>) = match (kind.as_str(), api_version.as_str())
+        {
             ("helm", "0.0.1") => {
                 let HelmEntry { chart, keys, .. } = HelmEntry::parse(body.as_bytes())?;
                 let signer = |(fingerprint, users): (String, Vec<String>)| {
@@ -207,8 +205,6 @@ impl EntryContent {
             },
             _ => (None, Vec::new()),
         };
-        let mut signers: Vec<EntrySigner> = signers;
-        signers.truncate(MAX_SIGNERS);
         let short = |text: String| text.chars().take(64).collect();
         Ok(Self { kind: short(kind), version: short(api_version), artifact, signers })
     }

@@ -102,7 +102,7 @@ fn every_help() {
         snapshot(&world, &format!("help_policy_{command}"), &["policy", command, "--help"]);
     }
     snapshot(&world, "help_rekor", &["rekor", "--help"]);
-    for command in ["search", "upload"] {
+    for command in ["search", "upload", "verify"] {
         snapshot(&world, &format!("help_rekor_{command}"), &["rekor", command, "--help"]);
     }
     snapshot(&world, "help_sign", &["sign", "--help"]);

@@ -316,6 +316,45 @@ fn verify_asks_for_an_entry_about_this_very_provenance() {
 }
 
 #[test]
+fn what_the_go_plugin_verified_is_verified_by_itself_too() {
+    let (world, jane, path, ring) = packaged();
+    let verify = |path: &str| world.run(&["rekor", "verify", path, "--public-key", &ring]);
+    verify(&path).exits(5).says("error: provenance is not in the log");
+    let entry = uploaded(&world, &path, &ring);
+    let server = world.sigstore.rekor_v1_url();
+    let lines = format!(
+        "Chart Verified Successfully From Helm entry:\n\nRekor Server: {server}\nRekor Index: {}\nRekor UUID: {}\nSigned by: {JANE}\n",
+        entry["log"]["index"],
+        entry["uuid"].as_str().unwrap()
+    );
+    verify(&path).exits(0).prints(&lines).prints("signatures of Sigstore: not looked at\n");
+    world.push(&jane.packages(Chart::new("web", "1.4.2")));
+    let reference = format!("{}:1.4.2", world.repository("web"));
+    // Another signature of the same key is not logged.
+    verify(&reference).exits(5).says("1 of other provenance or keys");
+    let prov = std::fs::read_to_string(format!("{path}.prov")).unwrap();
+    world.push(&Chart::new("web", "1.4.2").provenance(prov));
+    verify(&reference).exits(0);
+    let document = world.run(&["rekor", "verify", &path, "--keyring", &ring, "-o", "json"]);
+    let document = document.exits(0).json();
+    follows(SCHEMA, &document);
+    assert_eq!(document["schema"], "helm-sigstore.rekor-verify/v1");
+    assert_eq!((&document["uuid"], &document["log"]), (&entry["uuid"], &entry["log"]));
+
+    std::fs::write(world.path("bob.asc"), Packager::new("Bob <b@x>").ring()).unwrap();
+    let bob = world.argument("bob.asc");
+    world.run(&["rekor", "verify", &path, "--keyring", &bob]).exits(5).says("unknown key");
+    world.run(&["rekor", "verify", &path]).exits(2).says("there is no keyring");
+    for (lie, code) in [(LogLie::WrongPromise, 5), (LogLie::AnotherLog, 5), (LogLie::ManyOthers, 4)]
+    {
+        world.sigstore.set_fault(Fault::LogLies(lie));
+        verify(&path).exits(code);
+    }
+    std::fs::remove_file(format!("{path}.prov")).unwrap();
+    verify(&path).exits(5).says("provenance is missing");
+}
+
+#[test]
 fn an_entry_makes_no_chart_signed_and_a_keyring_is_needed() {
     let (world, _, path, ring) = packaged();
     uploaded(&world, &path, &ring);

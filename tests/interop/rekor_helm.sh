@@ -62,6 +62,8 @@ rekor_helm() {
     row -g 'Chart Verified Successfully' "Go plugin: verify" go_plugin verify "$file" --public-key "$WORK/rsa.asc"
     row -g '^Signed: ' "(signs the chart too)" sign "$file"
     row -g '^Provenance logged in: localhost' "verify FILE --rekor-helm" rekor_verify "$file" --keyring "$WORK/ring.gpg"
+    row -g '^Chart Verified Successfully' "rekor verify FILE" helm_sigstore rekor verify "$file" \
+        --trusted-root "$STACK_TRUSTED_ROOT" --public-key "$WORK/rsa.asc"
     row -g '^  Type: dsse 0.0.1$' "rekor search: our bundle too" rekor_search "$file"
     row -g '^Pushed: ' "(pushes)" helm_sigstore push "$file" "oci://$KIT_REGISTRY/rekor" --plain-http
     row -g '^Entry already exists' "rekor upload REF" rekor_upload "oci://$KIT_REGISTRY/rekor/web:1.4.2" --plain-http \
@@ -76,6 +78,8 @@ rekor_helm() {
     row -e 5 -g 'provenance is not in the log' "verify FILE --rekor-helm, before" rekor_verify "$file" --keyring "$WORK/ring.gpg"
     row -g 'Created entry at index' "(uploads)" rekor_cli upload --type helm --artifact "$file.prov" --public-key "$WORK/rsa.asc"
     row -g '^Provenance logged in: localhost' "verify FILE --rekor-helm" rekor_verify "$file" --keyring "$WORK/ring.gpg"
+    row -g '^Chart Verified Successfully' "rekor verify FILE" helm_sigstore rekor verify "$file" \
+        --trusted-root "$STACK_TRUSTED_ROOT" --public-key "$WORK/rsa.asc"
     row -g '^Entry already exists: http' "rekor upload" rekor_upload "$file" --keyring "$WORK/ring.gpg"
     SIGNER="Go plugin: upload" NEEDS="gpg helm-3 go-plugin"
     mkdir -p "$PROVS/go"

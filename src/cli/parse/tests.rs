@@ -204,6 +204,7 @@ fn every_help_begins_with_an_example_that_works() {
             "rekor",
             "rekor search",
             "rekor upload",
+            "rekor verify",
             "search",
             "sign",
             "tree",
