@@ -9,12 +9,13 @@
 
 mod entry;
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
 use self::entry::{Block, Kind, Overrides, pax_records};
 use super::digest::Digest;
+use super::hashed::Hashed;
 use super::metadata::{self, ChartMetadata, MAX_METADATA_BYTES};
 use super::version::Version;
 use crate::error::{Error, Reason, Result};
@@ -57,38 +58,26 @@ impl Archive {
     /// # Errors
     /// Refused (`not-a-chart`): no gzip'ed tar, a dangerous or ambiguous one, one beyond the limits, or no chart.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        if !bytes.starts_with(b"\x1f\x8b") {
-            return Err(not_an_archive("it is not compressed with gzip"));
-        }
-        let mut stream =
-            Bounded { inner: MultiGzDecoder::new(bytes), left: MAX_STREAM_BYTES, failure: None };
-        let contents =
-            match Contents::scan(&mut stream).and_then(|c| drain(&mut stream).map(|()| c)) {
-                Ok(contents) => contents,
-                Err(Problem::Chart(error)) => return Err(*error),
-                Err(Problem::Stream(error)) => {
-                    return Err(match stream.failure {
-                        Some(Failure::TooLong) => too_large("the chart", MAX_ARCHIVE_BYTES),
-                        Some(Failure::Gzip) => {
-                            not_an_archive(format!("the gzip stream is damaged: {error}"))
-                        }
-                        None => not_an_archive(format!("the tar archive is damaged: {error}")),
-                    });
-                }
-            };
-        let Some(chart_yaml) = contents.chart_yaml else {
-            return Err(not_an_archive("there is no NAME/Chart.yaml in it"));
-        };
-        let metadata = ChartMetadata::from_yaml(&chart_yaml)?;
-        if metadata.name != contents.base {
-            return Err(not_an_archive("the directory in it does not have the chart's name")
-                .expected_found(metadata.name, contents.base));
-        }
-        if let Some(requirements) = &contents.requirements {
-            metadata::check_requirements(requirements)?;
-        }
-        let sources = Sources { chart_yaml, requirements: contents.requirements };
+        let (metadata, sources) = open(bytes)?;
         Ok(Self { digest: Digest::of(bytes), size: bytes.len() as u64, metadata, sources })
+    }
+
+    /// Reads a packaged chart from a stream, which is never held whole.
+    ///
+    /// # Errors
+    /// Those of the stream; within, as [`Archive::read`].
+    pub fn read_from(stream: impl Read) -> io::Result<Result<Self>> {
+        let mut stream = Hashed::new(stream);
+        let opened = open(&mut stream);
+        if let Some(failure) = stream.failure() {
+            return Err(failure);
+        }
+        let (metadata, sources) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (digest, size) = stream.finish()?;
+        Ok(Ok(Self { digest, size, metadata, sources }))
     }
 
     /// The chart's name.
@@ -133,6 +122,40 @@ impl Archive {
             .cause("the file name and the Chart.yaml inside disagree")
             .expected_found(file_name, found))
     }
+}
+
+/// What a packaged chart says of itself, and where.
+fn open(mut packed: impl BufRead) -> Result<(ChartMetadata, Sources)> {
+    if !packed.fill_buf().is_ok_and(|start| start.starts_with(b"\x1f\x8b")) {
+        return Err(not_an_archive("it is not compressed with gzip"));
+    }
+    let mut stream =
+        Bounded { inner: MultiGzDecoder::new(packed), left: MAX_STREAM_BYTES, failure: None };
+    let contents = match Contents::scan(&mut stream).and_then(|c| drain(&mut stream).map(|()| c)) {
+        Ok(contents) => contents,
+        Err(Problem::Chart(error)) => return Err(*error),
+        Err(Problem::Stream(error)) => {
+            return Err(match stream.failure {
+                Some(Failure::TooLong) => too_large("the chart", MAX_ARCHIVE_BYTES),
+                Some(Failure::Gzip) => {
+                    not_an_archive(format!("the gzip stream is damaged: {error}"))
+                }
+                None => not_an_archive(format!("the tar archive is damaged: {error}")),
+            });
+        }
+    };
+    let Some(chart_yaml) = contents.chart_yaml else {
+        return Err(not_an_archive("there is no NAME/Chart.yaml in it"));
+    };
+    let metadata = ChartMetadata::from_yaml(&chart_yaml)?;
+    if metadata.name != contents.base {
+        return Err(not_an_archive("the directory in it does not have the chart's name")
+            .expected_found(metadata.name, contents.base));
+    }
+    if let Some(requirements) = &contents.requirements {
+        metadata::check_requirements(requirements)?;
+    }
+    Ok((metadata, Sources { chart_yaml, requirements: contents.requirements }))
 }
 
 /// What the scan keeps.

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -38,7 +37,7 @@ impl Digest {
 
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Self(*sigstore_crypto::sha256(bytes).as_bytes())
     }
 
     /// A digest that was computed elsewhere, for example while streaming.

@@ -8,6 +8,7 @@
 mod archive;
 mod argument;
 mod digest;
+mod hashed;
 mod index;
 mod manifest;
 mod metadata;

@@ -48,6 +48,25 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// The definition of the command `name` by itself.
+    pub(super) fn definition_of(name: &str) -> Option<clap::Command> {
+        type Define = fn(clap::Command) -> clap::Command;
+        let all: [(&'static str, Define); 10] = [
+            ("attest", AttestArgs::augment_args),
+            ("completion", CompletionArgs::augment_args),
+            ("key", KeyArgs::augment_args),
+            ("policy", PolicyCommand::augment_args),
+            ("push", PushArgs::augment_args),
+            ("sign", SignArgs::augment_args),
+            ("tree", TreeArgs::augment_args),
+            ("trust", TrustCommand::augment_args),
+            ("verify", VerifyArgs::augment_args),
+            ("version", VersionArgs::augment_args),
+        ];
+        let (name, define) = all.into_iter().find(|(known, _)| *known == name)?;
+        Some(define(clap::Command::new(name)))
+    }
+
     /// How the command speaks to registries, if it does.
     pub(super) fn registry(&self) -> Option<&RegistryArgs> {
         match self {

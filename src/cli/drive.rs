@@ -153,10 +153,11 @@ pub(super) fn none_usable<T>(
 }
 
 /// How far an object has come.
+#[allow(clippy::large_enum_variant)] // nearly all of them hold an outcome in the end
 enum Slot {
     Untouched,
     Begun(Progress),
-    Ended(Box<Outcome>),
+    Ended(Outcome),
 }
 
 /// The objects of a command while they are worked on, in the order of the arguments.
@@ -211,7 +212,7 @@ pub(super) fn each<T>(
                 let before = settling(&open);
                 match running.poll_next_unpin(task) {
                     Poll::Ready(Some((at, outcome))) => {
-                        slots.set(at, Slot::Ended(Box::new(outcome)));
+                        slots.set(at, Slot::Ended(outcome.settled()));
                         ended += 1;
                         world.count(ended, objects.len());
                         open.retain(|(other, _)| *other != at);
@@ -235,11 +236,15 @@ pub(super) fn each<T>(
         }
         Err(error) => blank(typed, None).failed(error.clone()),
     };
-    let slots = slots.0.into_inner();
-    let ended = objects.iter().zip(slots).map(|(object, slot)| match slot {
-        Slot::Ended(outcome) => *outcome,
-        Slot::Begun(progress) => failed(object, &progress),
-        Slot::Untouched => failed(object, &Progress::default()),
+    let mut objects = objects.iter();
+    // In this form the outcomes stay where they are.
+    let ended = slots.0.into_inner().into_iter().filter_map(|slot| {
+        let object = objects.next()?;
+        Some(match slot {
+            Slot::Ended(outcome) => outcome,
+            Slot::Begun(progress) => failed(object, &progress),
+            Slot::Untouched => failed(object, &Progress::default()),
+        })
     });
     ended.collect()
 }

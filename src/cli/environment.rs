@@ -9,6 +9,9 @@ use clap::{ArgAction, ArgMatches};
 use super::identities::{ISSUERS, PAIRS, SIGNERS};
 use crate::error::{Error, Result};
 
+/// What the variable of a flag begins with.
+const PREFIX: &str = "HELM_SIGSTORE_";
+
 /// Environment variables as the process found them. An empty variable is an unset one: Helm sets many
 /// of its own to nothing.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +112,11 @@ impl Environment {
         ["pubring.gpg", "pubring.kbx"].map(|name| directory.join(name)).into()
     }
 
+    /// Whether any flag may be set.
+    pub(super) fn sets_flags(&self) -> bool {
+        self.0.iter().any(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
+    }
+
     /// The flags that `HELM_SIGSTORE_<FLAG>` sets for the subcommand that `matches` is of.
     ///
     /// A flag on the command line wins, also over those that it excludes: an identity that is given there
@@ -181,7 +189,7 @@ impl Environment {
 /// The variable that sets a flag.
 pub(super) fn variable(long: &str) -> String {
     let name = long.trim_start_matches('-').to_uppercase().replace('-', "_");
-    format!("HELM_SIGSTORE_{name}")
+    format!("{PREFIX}{name}")
 }
 
 fn truth(value: &str) -> Option<bool> {

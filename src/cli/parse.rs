@@ -217,6 +217,18 @@ pub(super) fn parse(
     environment: &Environment,
     terminal: bool,
 ) -> Result<Parsed, Unparsed> {
+    match plain(arguments, environment) {
+        Some(parsed) => Ok(parsed),
+        None => whole(arguments, environment, terminal),
+    }
+}
+
+/// The same with the whole grammar.
+fn whole(
+    arguments: &[String],
+    environment: &Environment,
+    terminal: bool,
+) -> Result<Parsed, Unparsed> {
     let program = program(environment);
     let words = |more: &[String]| {
         let mut words = vec![program.to_owned()];
@@ -244,24 +256,47 @@ pub(super) fn parse(
     };
     definition
         .try_get_matches_from(words(&flags))
-        .and_then(|matches| {
-            let mut cli = Cli::from_arg_matches(&matches)?;
-            match (&mut cli.command, matches.subcommand()) {
-                (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
-                (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
-                (Command::Policy(policy), Some((_, of))) => {
-                    if let (PolicyAction::Export(export), Some((_, of))) =
-                        (&mut policy.action, of.subcommand())
-                    {
-                        export.identity.keep_order(of);
-                    }
-                }
-                _ => {}
-            }
-            Ok(cli)
-        })
+        .and_then(|matches| in_order(&matches))
         .map(|cli| Parsed { cli, given })
         .map_err(|error| wrong(&error, &flags))
+}
+
+/// The same where nothing is special, which is nearly always: the first word is a command, no flag is set by
+/// the environment, and the arguments are right. Then one definition is made, not all of them, and it is read
+/// once. Of what is not right nothing is said here: the whole grammar says it.
+fn plain(arguments: &[String], environment: &Environment) -> Option<Parsed> {
+    if environment.sets_flags() {
+        return None;
+    }
+    let name = arguments.first()?;
+    let mut root = clap::Command::new("helm-sigstore")
+        .subcommand_required(true)
+        .subcommand(Command::definition_of(name)?);
+    let words = std::iter::once("helm-sigstore").chain(arguments.iter().map(String::as_str));
+    let matches = root.try_get_matches_from_mut(words).ok()?;
+    let (mut command, mut of) = (&root, &matches);
+    while let Some((name, inner)) = of.subcommand() {
+        (command, of) = (command.find_subcommand(name)?, inner);
+    }
+    Some(Parsed { given: given(command, of), cli: in_order(&matches).ok()? })
+}
+
+/// The command of these matches, with the identities as they stand in the arguments.
+fn in_order(matches: &ArgMatches) -> Result<Cli, clap::Error> {
+    let mut cli = Cli::from_arg_matches(matches)?;
+    match (&mut cli.command, matches.subcommand()) {
+        (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
+        (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+        (Command::Policy(policy), Some((_, of))) => {
+            if let (PolicyAction::Export(export), Some((_, of))) =
+                (&mut policy.action, of.subcommand())
+            {
+                export.identity.keep_order(of);
+            }
+        }
+        _ => {}
+    }
+    Ok(cli)
 }
 
 /// The grammar, with examples for `program`.

@@ -18,6 +18,8 @@ mod trust;
 mod verify;
 mod world;
 
+use std::path::Path;
+
 use crate::error::{Error, Reason, Result};
 
 pub use findings::{Formats, Limits, Scope};
@@ -40,6 +42,23 @@ pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};
 pub use trust::{Trust, Trusted};
 pub use verify::{VerifyObject, VerifyRun, VerifySource};
 pub use world::{Progress, World};
+
+/// The largest file that is read where the time is kept: that takes milliseconds, a thread of its own takes as many.
+const MAX_AT_ONCE: u64 = 4 << 20;
+
+/// Reads `files`: at once where each is an ordinary and small one, or none, else away from the thread that keeps
+/// the time.
+async fn reading<T: Send + 'static>(
+    files: &[&Path],
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    // What has no size may be of the kind that waits for somebody to write.
+    let at_once = files.iter().all(|file| match std::fs::metadata(file) {
+        Ok(file) => file.is_file() && (1..=MAX_AT_ONCE).contains(&file.len()),
+        Err(_) => true,
+    });
+    if at_once { work() } else { off_thread(work).await }
+}
 
 /// Reads files away from the thread that keeps the time: a pipe that nobody writes to must not outlast the
 /// time-out.

@@ -213,11 +213,16 @@ impl ChartFile {
     }
 }
 
-/// `CHART.tgz.prov`, where it lies beside the chart.
-pub(super) fn read_prov(chart: &Path) -> Result<Option<Vec<u8>>> {
+/// Where the provenance of a packaged chart lies: `CHART.tgz.prov`.
+pub(super) fn prov_path(chart: &Path) -> PathBuf {
     let mut path = chart.as_os_str().to_owned();
     path.push(".prov");
-    let path = PathBuf::from(path);
+    PathBuf::from(path)
+}
+
+/// `CHART.tgz.prov`, where it lies beside the chart.
+pub(super) fn read_prov(chart: &Path) -> Result<Option<Vec<u8>>> {
+    let path = prov_path(chart);
     let cannot = |error: std::io::Error| {
         Error::usage("cannot open provenance")
             .on(path.display().to_string())

@@ -238,6 +238,20 @@ impl Outcome {
         }
     }
 
+    /// The same, of which nothing will be asked any more but to be told: of a thousand objects everything else
+    /// would be kept to the end.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        for signature in &mut self.signatures {
+            signature.valid_signer = None;
+        }
+        self.signatures.shrink_to_fit();
+        self.looked_in.shrink_to_fit();
+        self.weakened.shrink_to_fit();
+        self.notes.shrink_to_fit();
+        self
+    }
+
     /// Ends in `error`.
     #[must_use]
     pub fn failed(mut self, error: Error) -> Self {

@@ -9,7 +9,7 @@ use super::report::{Chart, Outcome, TrustReport, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::skip::{SkipIfSigned, leave_alone};
 use super::verify::{describe, read_chart};
-use super::{World, off_thread};
+use super::{World, reading};
 use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
@@ -208,7 +208,7 @@ impl SignRun {
                 .cause("name and version of a file come from its Chart.yaml"));
         }
         let opened = path.to_owned();
-        let archive = off_thread(move || read_chart(&opened)).await?;
+        let archive = reading(&[path], move || read_chart(&opened)).await?;
         let reference = prefix.chart(archive.name(), archive.version())?;
         let resolved = self.resolve(&reference, None, None).await.map_err(|error| {
             // A registry that fails has not said that the chart is not there.

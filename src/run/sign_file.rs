@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::off_thread;
-use super::push::read_prov;
+use super::push::{prov_path, read_prov};
+use super::reading;
 use super::report::{Chart, Format, Outcome, Place, SignatureReport, SubjectReport};
 use super::sign::{SignObject, SignRun};
 use super::skip::leave_alone;
@@ -34,12 +34,12 @@ impl SignRun {
         }
         self.world.enter("reading the chart");
         let opened = path.to_owned();
-        let archive = off_thread(move || read_chart(&opened)).await?;
+        let archive = reading(&[path], move || read_chart(&opened)).await?;
         let (name, version, digest) = (archive.name(), archive.version(), archive.digest);
         outcome.chart = Some(Chart { name: name.to_owned(), version: version.to_owned() });
         outcome.chart_digest = Some(digest.to_string());
         let beside_it = path.to_owned();
-        let prov = off_thread(move || read_prov(&beside_it)).await?;
+        let prov = reading(&[&prov_path(path)], move || read_prov(&beside_it)).await?;
         if let Some(prov) = &prov {
             UnverifiedProvenance::read(prov)?.names(&archive.metadata.file_name(), &digest)?;
         }

@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use super::findings::{Accepted, Findings, Formats, Limits, Question, Scope};
 use super::provenance::{ProvCheck, ProvSubject, only_provenance};
-use super::push::read_prov;
+use super::push::{prov_path, read_prov};
 use super::rekor::RekorAccess;
 use super::report::{Chart, Outcome, Place, PolicyReport, Status, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::rules::PolicySource;
 use super::trust::{Trust, Trusted};
-use super::{World, off_thread};
+use super::{World, off_thread, reading};
 use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry, Repository};
 use crate::store::{
     BundleFile, CosignTag, DetachedSignature, FallbackTag, Referrers, SignatureStore, bundle_path,
-    write_bundle,
+    sidecars, write_bundle,
 };
 use crate::verify::{
     COSIGN_SIGN_PREDICATE, Covered, Match, NamedVersion, Policy, Target, VerifiedProvenance,
@@ -222,8 +222,8 @@ impl VerifyRun {
         let mut findings = self.findings(&trusted, policy, &self.predicate_type);
         match &object.source {
             VerifySource::Bundle(path) => {
-                let path = path.clone();
-                let store = off_thread(move || BundleFile::named(&path)).await?;
+                let named = path.clone();
+                let store = reading(&[path], move || BundleFile::named(&named)).await?;
                 outcome.signature_repository = None;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
@@ -259,11 +259,12 @@ impl VerifyRun {
             return Err(Error::usage("--match is for references; of a file only the chart counts"));
         }
         let opened = path.to_owned();
-        let reading = off_thread(move || read_chart(&opened));
+        let files = [path];
+        let archive = reading(&files, move || read_chart(&opened));
         let (policy, trust, archive) = match (&self.policy_file, &object.taken_as, &object.source) {
             // Where it was pushed follows from its name, which has to be read first.
             (PolicySource::Rules(_), None, VerifySource::Repository(prefix)) => {
-                let archive = reading.await?;
+                let archive = archive.await?;
                 let pushed = prefix.chart(archive.name(), archive.version())?;
                 let (policy, trust) = self.grounds(&pushed, outcome)?;
                 (policy, trust.wait(&self.world).await?, archive)
@@ -277,11 +278,11 @@ impl VerifyRun {
             }
             (PolicySource::Rules(_), Some(reference), _) => {
                 let (policy, trust) = self.grounds(reference, outcome)?;
-                let (trusted, archive) = trust.beside(&self.world, reading).await?;
+                let (trusted, archive) = trust.beside(&self.world, archive).await?;
                 (policy, trusted, archive)
             }
             _ => {
-                let (trusted, archive) = self.trust.beside(&self.world, reading).await?;
+                let (trusted, archive) = self.trust.beside(&self.world, archive).await?;
                 (&self.policy, trusted, archive)
             }
         };
@@ -325,13 +326,13 @@ impl VerifyRun {
         match &object.source {
             VerifySource::Bundle(bundle) => {
                 let (chart, named) = (path.to_owned(), bundle.clone());
-                let reading = move || DetachedSignature::in_old_bundle(&chart, &named);
+                let old = move || DetachedSignature::in_old_bundle(&chart, &named);
                 // A chart that has been read is read again only where the signature is over its bytes.
-                if let Some(store) = off_thread(reading).await? {
+                if let Some(store) = reading(&[path, bundle], old).await? {
                     self.ask(&store, Place::File, &question, &mut findings).await;
                 } else {
-                    let bundle = bundle.clone();
-                    let store = off_thread(move || BundleFile::named(&bundle)).await?;
+                    let named = bundle.clone();
+                    let store = reading(&[bundle], move || BundleFile::named(&named)).await?;
                     self.ask(&store, Place::File, &question, &mut findings).await;
                 }
             }
@@ -346,8 +347,10 @@ impl VerifyRun {
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             VerifySource::Beside => {
-                let path = path.to_owned();
-                let store = off_thread(move || BundleFile::beside(&path)).await?;
+                let chart = path.to_owned();
+                let [first, second] = sidecars(path);
+                let beside = move || BundleFile::beside(&chart);
+                let store = reading(&[&first, &second], beside).await?;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             VerifySource::Repository(prefix) => {
@@ -553,7 +556,7 @@ impl VerifyRun {
         outcome: &mut Outcome,
     ) -> Result<Option<VerifiedProvenance>> {
         let chart = path.to_owned();
-        let prov = off_thread(move || read_prov(&chart)).await;
+        let prov = reading(&[&prov_path(path)], move || read_prov(&chart)).await;
         let present = !matches!(prov, Ok(None));
         if !self.prov.reads(present, false)? {
             return Ok(None);
@@ -670,22 +673,29 @@ pub(super) fn read_chart(path: &Path) -> Result<Archive> {
     let cannot = |error: std::io::Error| {
         Error::usage("cannot open chart").on(path.display().to_string()).cause(error.to_string())
     };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .map_err(cannot)?
-        .take(MAX_CHART_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
-    check_named(path, &bytes)
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    check_size(file.metadata().map_err(cannot)?.len())?;
+    // One byte more than may be, of what grows or has no size.
+    let read = Archive::read_from(file.take(MAX_CHART_BYTES + 1)).map_err(cannot)?;
+    check_size(read.as_ref().map_or(0, |archive| archive.size))?;
+    named(path, read?)
 }
 
 /// Reads a packaged chart whose bytes, at most one more than may be, came from the file at `path`.
 pub(super) fn check_named(path: &Path, bytes: &[u8]) -> Result<Archive> {
-    if bytes.len() as u64 > MAX_CHART_BYTES {
+    check_size(bytes.len() as u64)?;
+    named(path, Archive::read(bytes)?)
+}
+
+fn check_size(size: u64) -> Result<()> {
+    if size > MAX_CHART_BYTES {
         return Err(Error::refused(Reason::NotAChart, "not a chart")
             .cause(format!("it is larger than {MAX_CHART_BYTES} bytes")));
     }
-    let archive = Archive::read(bytes)?;
+    Ok(())
+}
+
+fn named(path: &Path, archive: Archive) -> Result<Archive> {
     if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
         archive.check_file_name(name)?;
     }

@@ -40,11 +40,7 @@ impl BundleFile {
     /// Usage, when one is there and cannot be read.
     pub fn beside(chart: &Path) -> Result<Self> {
         let mut tried = Vec::new();
-        for extension in SIDECARS {
-            let mut name = chart.as_os_str().to_owned();
-            name.push(".");
-            name.push(extension);
-            let path = PathBuf::from(name);
+        for path in sidecars(chart) {
             match std::fs::symlink_metadata(&path) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     tried.push(path.display().to_string());
@@ -87,10 +83,18 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// The bundle beside a packaged chart: `CHART.sigstore.json`.
 pub fn sidecar(chart: &Path) -> PathBuf {
-    let mut name = chart.as_os_str().to_owned();
-    name.push(".");
-    name.push(SIDECARS[0]);
-    PathBuf::from(name)
+    let [first, _] = sidecars(chart);
+    first
+}
+
+/// Where a bundle may lie beside a packaged chart, in order.
+pub fn sidecars(chart: &Path) -> [PathBuf; 2] {
+    SIDECARS.map(|extension| {
+        let mut name = chart.as_os_str().to_owned();
+        name.push(".");
+        name.push(extension);
+        PathBuf::from(name)
+    })
 }
 
 /// Writes `bundle` to `target`, or into it as `NAME-VERSION.tgz.sigstore.json` when it is a directory.

@@ -25,7 +25,7 @@ pub use attach::{
 pub use cosign_tag::CosignTag;
 pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
-pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, write_bundle};
+pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, sidecars, write_bundle};
 pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.

@@ -9,6 +9,45 @@ use crate::error::Class;
 
 const CHART_YAML: &[u8] = b"apiVersion: v2\nname: web\nversion: 1.4.2\n";
 
+/// Gives what it has piece by piece, as a pipe may.
+struct Pieces<'a>(&'a [u8]);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = into.len().min(self.0.len()).min(1000);
+        let (piece, rest) = self.0.split_at(length);
+        into[..length].copy_from_slice(piece);
+        self.0 = rest;
+        Ok(length)
+    }
+}
+
+/// Reads bytes at once and as a stream, which has to be the same.
+fn read_both(bytes: &[u8]) -> Result<Archive> {
+    let whole = Archive::read(bytes);
+    let streamed = Archive::read_from(Pieces(bytes)).unwrap();
+    match (&whole, &streamed) {
+        (Ok(whole), Ok(streamed)) => assert_eq!(whole, streamed),
+        (whole, streamed) => assert_eq!(format!("{whole:?}"), format!("{streamed:?}")),
+    }
+    whole
+}
+
+#[test]
+fn a_file_that_cannot_be_read_on_is_no_damaged_chart() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::from(io::ErrorKind::IsADirectory))
+        }
+    }
+    let chart = gzip(&tar(&[chart_yaml(), file("web/a")]));
+    for start in [0, 10, chart.len() / 2, chart.len()] {
+        let error = Archive::read_from((&chart[..start]).chain(Broken)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory, "{start}");
+    }
+}
+
 /// One header block and its data, padded; `change` runs before the checksum is set.
 fn entry_with(name: &str, kind: u8, data: &[u8], change: impl FnOnce(&mut [u8; 512])) -> Vec<u8> {
     let mut block = [0; 512];
@@ -65,7 +104,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn read(entries: &[Vec<u8>]) -> Result<Archive> {
-    Archive::read(&gzip(&tar(entries)))
+    read_both(&gzip(&tar(entries)))
 }
 
 #[test]
@@ -78,7 +117,7 @@ fn reads_a_chart() {
         entry("web/charts/sub/Chart.yaml", b'0', b"name: sub"),
         entry("web/requirements.yaml", 0, b"dependencies: []\n"),
     ]));
-    let archive = Archive::read(&bytes).unwrap();
+    let archive = read_both(&bytes).unwrap();
     assert_eq!((archive.name(), archive.version()), ("web", "1.4.2"));
     assert_eq!((archive.digest, archive.size), (Digest::of(&bytes), bytes.len() as u64));
 }
@@ -126,11 +165,11 @@ fn reads_what_other_tools_write() {
 fn reads_gzip_as_go_does() {
     let tar = tar(&[chart_yaml()]);
     let (first, second) = tar.split_at(700);
-    assert!(Archive::read(&[gzip(first), gzip(second)].concat()).is_ok(), "two members");
+    assert!(read_both(&[gzip(first), gzip(second)].concat()).is_ok(), "two members");
     let padded = [tar.clone(), vec![0; 10_240]].concat();
-    assert!(Archive::read(&gzip(&padded)).is_ok(), "zeros behind the end");
+    assert!(read_both(&gzip(&padded)).is_ok(), "zeros behind the end");
     let unmarked = &tar[..tar.len() - 1024];
-    assert!(Archive::read(&gzip(unmarked)).is_ok(), "no end mark");
+    assert!(read_both(&gzip(unmarked)).is_ok(), "no end mark");
 
     let good = gzip(&tar);
     let mut broken = good.clone();
@@ -150,7 +189,7 @@ fn reads_gzip_as_go_does() {
         (gzip(&[0; 1024]), "no NAME/Chart.yaml"),
         (gzip(&[b'x'; 1024]), "tar archive is damaged"),
     ] {
-        let error = Archive::read(&bytes).unwrap_err();
+        let error = read_both(&bytes).unwrap_err();
         assert_eq!((error.class, error.reason), (Class::Refused, Reason::NotAChart));
         assert!(error.to_string().contains(why), "{why}: {error}");
     }
@@ -295,7 +334,7 @@ fn refuses_an_endless_stream() {
     for _ in 0..200 {
         encoder.write_all(&zeros).unwrap();
     }
-    let error = Archive::read(&encoder.finish().unwrap()).unwrap_err();
+    let error = read_both(&encoder.finish().unwrap()).unwrap_err();
     assert_eq!(error.what, "chart archive too large");
 }
 
@@ -372,7 +411,7 @@ fn survives_mutated_archives() {
             0 => gzip(&random.mutate(&tar)),
             _ => random.mutate(&packed),
         };
-        if let Ok(archive) = Archive::read(&bytes) {
+        if let Ok(archive) = read_both(&bytes) {
             let _ = archive.check_file_name("web-1.4.2.tgz");
         }
     }
@@ -406,7 +445,7 @@ fn reads_no_archive_otherwise_than_helm() {
     for (archive, answer) in archives.iter().zip(answers.lines()) {
         count += 1;
         let helm: Answer = serde_json::from_str(answer).unwrap();
-        match (Archive::read(archive), helm.error.is_empty()) {
+        match (read_both(archive), helm.error.is_empty()) {
             (Ok(ours), true) => {
                 assert_eq!((ours.name(), ours.version()), (&*helm.name, &*helm.version));
                 same += 1;

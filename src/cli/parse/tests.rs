@@ -37,6 +37,51 @@ fn json_is_found_before_the_arguments_are_parsed() {
 }
 
 #[test]
+fn one_command_by_itself_is_read_as_with_all_of_them() {
+    let none = Environment::default();
+    let told = |parsed: &Parsed| {
+        let mut ids: Vec<_> = parsed.given.ids.iter().collect();
+        ids.sort();
+        format!("{:?} {ids:?} {:?}", parsed.cli, parsed.given.repeated)
+    };
+    for text in [
+        "version",
+        "version --short -o json",
+        "verify oci://r/web:1 --certificate-identity a --certificate-identity-regexp b --certificate-oidc-issuer c",
+        "verify web.tgz --bundle b --offline --accept legacy --timeout 5s --plain-http=true --key k -- x",
+        "verify --github a/b@refs/tags/* oci://r/web:1 --all --max-candidates 5 --trusted-root embedded",
+        "sign oci://r/web:1 --key k --tlog-upload=false --certificate-identity a --certificate-oidc-issuer c -y",
+        "attest oci://r/web:1 --predicate p --predicate-type spdx",
+        "push web.tgz oci://r/x --sign --github-output",
+        "tree oci://r/web:1",
+        "trust show -o json",
+        "trust init acme --mirror https://m --root r",
+        "key generate --output-key-prefix a",
+        "policy init --from oci://r/web:1 policy.yaml",
+        "policy export flux oci://r/web:1 --certificate-identity a --certificate-oidc-issuer c",
+        "completion bash",
+    ] {
+        match (plain(&words(text), &none), whole(&words(text), &none, false)) {
+            (Some(plain), Ok(whole)) => assert_eq!(told(&plain), told(&whole), "{text}"),
+            // What excludes another flag, or is no flag, is told by the whole grammar.
+            (plain, whole) => assert_eq!(plain.is_some(), whole.is_ok(), "{text}"),
+        }
+    }
+    for text in
+        ["", "help verify", "verify --help", "verify oci://r/web:1 --nonsense", "-o json version"]
+    {
+        assert!(plain(&words(text), &none).is_none(), "{text}");
+    }
+    let set = environment(&[("HELM_SIGSTORE_ALL", "true")]);
+    assert!(plain(&words("verify oci://r/web:1"), &set).is_none());
+    // Every command has a definition of its own.
+    for command in definition("helm-sigstore", false).get_subcommands() {
+        let name = command.get_name();
+        assert!(Command::definition_of(name).is_some(), "{name}");
+    }
+}
+
+#[test]
 fn the_environment_sets_flags_and_the_command_line_wins() {
     let environment = environment(&[
         ("HELM_SIGSTORE_TRUSTED_ROOT", "embedded"),
