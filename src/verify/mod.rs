@@ -24,6 +24,7 @@ mod predicate;
 mod provenance;
 mod public_key;
 mod refusal;
+mod remembered;
 mod rule;
 mod signer;
 mod statement;

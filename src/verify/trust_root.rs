@@ -8,6 +8,7 @@ use x509_cert::Certificate;
 
 use super::against::Demands;
 use super::refusal::Failure;
+use super::remembered::remember;
 use super::verifier::Verified;
 use crate::error::{Class, Error, Reason, Result};
 
@@ -161,6 +162,7 @@ impl Root {
                 )));
             }
         }
+        remember();
         let verifier =
             sigstore_verify::Verifier::new(&root).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { root, verifier, name: None })
