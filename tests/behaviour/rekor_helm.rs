@@ -317,7 +317,7 @@ fn verify_asks_for_an_entry_about_this_very_provenance() {
 
 #[test]
 fn what_the_go_plugin_verified_is_verified_by_itself_too() {
-    let (world, jane, path, ring) = packaged();
+    let (world, _, path, ring) = packaged();
     let verify = |path: &str| world.run(&["rekor", "verify", path, "--public-key", &ring]);
     verify(&path).exits(5).says("error: provenance is not in the log");
     let entry = uploaded(&world, &path, &ring);
@@ -328,10 +328,16 @@ fn what_the_go_plugin_verified_is_verified_by_itself_too() {
         entry["uuid"].as_str().unwrap()
     );
     verify(&path).exits(0).prints(&lines).prints("signatures of Sigstore: not looked at\n");
-    world.push(&jane.packages(Chart::new("web", "1.4.2")));
+    let bob = Packager::new("Bob <b@x>");
+    std::fs::write(world.path("bob.asc"), bob.ring()).unwrap();
+    let bobs = world.argument("bob.asc");
+    world.push(&bob.packages(Chart::new("web", "1.4.2")));
     let reference = format!("{}:1.4.2", world.repository("web"));
-    // Another signature of the same key is not logged.
-    verify(&reference).exits(5).says("1 of other provenance or keys");
+    // What somebody else signed is not logged by that.
+    world
+        .run(&["rekor", "verify", &reference, "--keyring", &bobs])
+        .exits(5)
+        .says("1 of other provenance or keys");
     let prov = std::fs::read_to_string(format!("{path}.prov")).unwrap();
     world.push(&Chart::new("web", "1.4.2").provenance(prov));
     verify(&reference).exits(0);
@@ -341,9 +347,7 @@ fn what_the_go_plugin_verified_is_verified_by_itself_too() {
     assert_eq!(document["schema"], "helm-sigstore.rekor-verify/v1");
     assert_eq!((&document["uuid"], &document["log"]), (&entry["uuid"], &entry["log"]));
 
-    std::fs::write(world.path("bob.asc"), Packager::new("Bob <b@x>").ring()).unwrap();
-    let bob = world.argument("bob.asc");
-    world.run(&["rekor", "verify", &path, "--keyring", &bob]).exits(5).says("unknown key");
+    world.run(&["rekor", "verify", &path, "--keyring", &bobs]).exits(5).says("unknown key");
     world.run(&["rekor", "verify", &path]).exits(2).says("there is no keyring");
     for (lie, code) in [(LogLie::WrongPromise, 5), (LogLie::AnotherLog, 5), (LogLie::ManyOthers, 4)]
     {
