@@ -51,15 +51,18 @@ impl Command {
     /// The definition of the command `name` by itself.
     pub(super) fn definition_of(name: &str) -> Option<clap::Command> {
         type Define = fn(clap::Command) -> clap::Command;
-        let all: [(&'static str, Define); 10] = [
+        let all: [(&'static str, Define); 13] = [
             ("attest", AttestArgs::augment_args),
             ("completion", CompletionArgs::augment_args),
             ("key", KeyArgs::augment_args),
             ("policy", PolicyCommand::augment_args),
             ("push", PushArgs::augment_args),
+            ("rekor", RekorArgs::augment_args),
+            ("search", SearchArgs::augment_args),
             ("sign", SignArgs::augment_args),
             ("tree", TreeArgs::augment_args),
             ("trust", TrustCommand::augment_args),
+            ("upload", UploadArgs::augment_args),
             ("verify", VerifyArgs::augment_args),
             ("version", VersionArgs::augment_args),
         ];

@@ -217,7 +217,7 @@ fn upload(arguments: &UploadArgs, context: &mut Context<'_, '_>) -> Result<Ended
         let outcome = outcome.failed(error);
         Ok(Ended::Report(Report::new(context.tool.clone(), vec![outcome])))
     };
-    let ready = run.ready(&argument, version.as_deref(), keyring);
+    let ready = run.ready_to_upload(&argument, version.as_deref(), keyring);
     let ready = match drive(context, timeout, ready).and_then(|ready| ready) {
         Ok(ready) => ready,
         Err(error) => return failed(error, "nothing was uploaded", context),

@@ -7,6 +7,7 @@ mod formats;
 mod provenance;
 mod push;
 mod rekor;
+mod rekor_search;
 mod report;
 mod resolve;
 mod rules;
@@ -27,9 +28,9 @@ pub use formats::Making;
 pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
 pub use push::{PushObject, PushRun};
 pub use rekor::{
-    Found, FoundEntry, HelmEntryReport, LoggedProvenance, ReadyProvenance, RekorAccess, RekorRun,
-    Sought, Uploaded,
+    HelmEntryReport, LoggedProvenance, ReadyProvenance, RekorAccess, RekorRun, Uploaded,
 };
+pub use rekor_search::{Found, FoundEntry, Sought};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,

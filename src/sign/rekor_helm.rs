@@ -10,12 +10,14 @@ use super::service::{self, Answer, Call, Service, said};
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
 use crate::net;
-use crate::verify::{UnverifiedEntry, is_entry_id};
+use crate::verify::{PublicKey, UnverifiedEntry, is_entry_id};
 
 /// The longest answer with one entry that is read, in bytes: it holds a key with all that hangs on it.
 const MAX_ENTRY_BYTES: usize = 4 << 20;
 /// The longest list of identifiers that is read, in bytes.
 const MAX_INDEX_BYTES: usize = 4 << 20;
+/// The longest key of a log that is read, in bytes.
+const MAX_PEM_BYTES: usize = 64 << 10;
 /// The largest key that is sent, in bytes.
 const MAX_KEY_BYTES: usize = 1 << 20;
 
@@ -103,9 +105,13 @@ impl RekorV1 {
                     Reason::BadSignature,
                     "log does not take the provenance",
                 )
-                .cause(format!("{}: {}, {words}", url_words(&url), answer.status)));
+                .cause(format!(
+                    "POST {}: {}, {words}",
+                    service::place(&url),
+                    answer.status
+                )));
             }
-            404 | 405 | 501 => return Err(self.unsupported(&url, &answer)),
+            404 | 405 | 501 => return Err(self.unsupported("POST", &url, &answer)),
             _ => return Err(service.refused(&answer)),
         };
         let entry = UnverifiedEntry::parse(&answer.body)
@@ -128,7 +134,7 @@ impl RekorV1 {
         let answer = service.send(Call { body, ..Call::new(&url, MAX_INDEX_BYTES) }).await?;
         match answer.status {
             200 => {}
-            404 | 405 | 501 => return Err(self.unsupported(&url, &answer)),
+            404 | 405 | 501 => return Err(self.unsupported("POST", &url, &answer)),
             _ => return Err(service.refused(&answer)),
         }
         let malformed = |why| service.malformed(&url, why);
@@ -163,21 +169,35 @@ impl RekorV1 {
         }
     }
 
+    /// The key that it says is its own.
+    ///
+    /// # Errors
+    /// As [`RekorV1::search`].
+    pub async fn key(&self) -> Result<PublicKey> {
+        let service = self.service("cannot ask the log for its key");
+        let url = service::join(&self.url, "api/v1/log/publicKey");
+        let accept = "application/x-pem-file";
+        let answer = service.send(Call { accept, ..Call::new(&url, MAX_PEM_BYTES) }).await?;
+        match answer.status {
+            200 => {}
+            404 | 405 | 501 => return Err(self.unsupported("GET", &url, &answer)),
+            _ => return Err(service.refused(&answer)),
+        }
+        PublicKey::from_pem(&answer.body)
+            .map_err(|_| service.malformed(&url, "its answer is no key"))
+    }
+
     fn service(&self, what: &'static str) -> Service<'_> {
         Service { net: &self.client, what }
     }
 
-    fn unsupported(&self, url: &Url, answer: &Answer) -> Error {
+    fn unsupported(&self, method: &str, url: &Url, answer: &Answer) -> Error {
         let mut error = Error::usage("log keeps no provenance files")
             .on(self.url())
-            .cause(format!("{}: {}", url_words(url), answer.status))
+            .cause(format!("{method} {}: {}", service::place(url), answer.status))
             .note("only Rekor v1 has entries of the type helm and an index to search; Rekor v2 has neither")
             .hint("--rekor-server URL");
         error.reason = Reason::UnsupportedFormat;
         error
     }
-}
-
-fn url_words(url: &Url) -> String {
-    format!("POST {}", service::place(url))
 }

@@ -11,6 +11,7 @@ use sigstore_rekor::LogEntry;
 use sigstore_trust_root::TransparencyLog;
 use sigstore_types::SignatureBytes;
 
+use super::public_key::PublicKey;
 use super::refusal::Failure;
 use super::verifier::{LogRecord, Verifier};
 use crate::error::{Error, Reason, Result};
@@ -105,9 +106,8 @@ impl Verifier {
         let named = log_id.decode().unwrap_or_default();
         let mut logs = trust.logs().filter(|log| log.log_id.key_id.as_bytes() == named);
         let Some(log) = logs.next() else {
-            let name: String = log_id.as_str().chars().take(16).collect();
-            return Err(Error::refused(Reason::UntrustedInstance, "log entry is of another log")
-                .cause(format!("the trusted root does not know the log {name:?}")));
+            let what = "log entry is of another log".to_owned();
+            return Err(Error { what, ..stranger(log_id.as_str()) });
         };
         let (Some(time), Some(verification)) = (*integrated_time, verification) else {
             return Err(bad("it has no promise"));
@@ -165,6 +165,33 @@ impl Verifier {
         };
         logs.filter(current).find(|log| is_v1(log)).map(|log| log.base_url.as_str())
     }
+}
+
+impl Verifier {
+    /// Whether the trusted root has a log at this URL.
+    pub fn names_log(&self, url: &str) -> bool {
+        let mut logs = self.trust.iter().flat_map(|trust| trust.logs());
+        logs.any(|log| is_v1(log) && log.base_url.trim_end_matches('/') == url)
+    }
+
+    /// Checks that `key` is that of a log of the trusted root.
+    ///
+    /// # Errors
+    /// Refused (`untrusted-instance`).
+    pub fn check_log_key(&self, key: &PublicKey) -> Result<()> {
+        let id = key.id();
+        let mut logs = self.trust.iter().flat_map(|trust| trust.logs());
+        match logs.any(|log| log.log_id.key_id.as_bytes() == id.bytes()) {
+            true => Ok(()),
+            false => Err(stranger(&id.hex())),
+        }
+    }
+}
+
+fn stranger(id: &str) -> Error {
+    let name: String = id.chars().take(16).collect();
+    Error::refused(Reason::UntrustedInstance, "log is not trusted")
+        .cause(format!("the trusted root does not know the log {name:?}"))
 }
 
 /// A log of version 1 is known by the hash of its key, one of version 2 by that of its name and its key.

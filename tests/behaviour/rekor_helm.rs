@@ -93,7 +93,7 @@ fn the_names_flags_and_variables_of_the_go_plugin_mean_the_same() {
     world.environment.insert("REKOR_SERVER".to_owned(), server);
     world.run(&["upload", &path]).exits(0).prints("Entry already exists: ");
     world.environment.insert("REKOR_SERVER".to_owned(), "http://127.0.0.1:1".to_owned());
-    world.run(&["upload", &path]).exits(4).says("perhaps uploaded; retry");
+    world.run(&["upload", &path]).exits(4).says("nothing was uploaded; retry");
     world.run(&["search", &path]).exits(4);
     world.environment.insert("REKOR_SERVER".to_owned(), "http://rekor.example".to_owned());
     world.run(&["search", &path]).exits(2).says("is not https");
@@ -175,6 +175,30 @@ fn an_answer_that_is_not_about_this_provenance_is_not_believed() {
         assert_eq!(ended.code, code, "{fault:?}: {}", ended.stderr);
         ended.says(words);
     }
+}
+
+#[test]
+fn nothing_is_uploaded_to_a_log_that_could_not_be_believed_afterwards() {
+    let (world, _, path, ring) = packaged();
+    let other = World::new();
+    let server = other.sigstore.rekor_v1_url();
+    world
+        .run(&["rekor", "upload", &path, "--keyring", &ring, "--rekor-server", &server])
+        .exits(5)
+        .says("error: log is not trusted: ")
+        .says("the trusted root does not know the log");
+    assert_eq!(proposed(&other), 0);
+    // One that it knows by another URL is asked for its key once.
+    let server = world.sigstore.rekor_v1_url().replace("127.0.0.1", "localhost");
+    world.run(&["rekor", "upload", &path, "--keyring", &ring, "--rekor-server", &server]).exits(0);
+    let requests = world.sigstore.requests();
+    assert_eq!(requests.iter().filter(|one| one.path == "/api/v1/log/publicKey").count(), 1);
+    other.sigstore.set_fault(Fault::Garbage(Service::RekorV1));
+    let server = other.sigstore.rekor_v1_url();
+    world
+        .run(&["rekor", "upload", &path, "--keyring", &ring, "--rekor-server", &server])
+        .exits(4)
+        .says("nothing was uploaded; retry");
 }
 
 #[test]
@@ -284,7 +308,7 @@ fn verify_asks_for_an_entry_about_this_very_provenance() {
     // Our own bundle is in the log, which is not what is asked for.
     let result = verdict(&world, &path, &ring);
     assert_eq!((&result["verdict"], &result["reason"]), (&json!("refused"), &json!("not-logged")));
-    // Nor is an entry by somebody else about the same chart, or of a second signature by the same key.
+    // Nor is an entry by somebody else about the same chart.
     let bob = Packager::new("Bob <b@x>");
     let prov = format!("{path}.prov");
     let good = std::fs::read_to_string(&prov).unwrap();
@@ -301,6 +325,12 @@ fn verify_asks_for_an_entry_about_this_very_provenance() {
         .prints("Provenance: PGP signature verified\n")
         .prints("Provenance logged in: 127.0.0.1:")
         .prints(&format!("Rekor UUID: {}\n", entry["uuid"].as_str().unwrap()));
+    // A second signature by the same key, of a second later, is another provenance.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::fs::write(&prov, jane.signs(&Chart::new("web", "1.4.2"))).unwrap();
+    let ended = world.run(&["rekor", "verify", &path, "--keyring", &ring]).exits(5);
+    ended.says("2 of other provenance or keys");
+    std::fs::write(&prov, &good).unwrap();
     let result = verdict(&world, &path, &ring);
     assert_eq!(result["helmEntry"]["uuid"], entry["uuid"]);
     assert_eq!(result["helmEntry"]["log"], entry["log"]);

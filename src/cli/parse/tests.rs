@@ -60,6 +60,10 @@ fn one_command_by_itself_is_read_as_with_all_of_them() {
         "policy init --from oci://r/web:1 policy.yaml",
         "policy export flux oci://r/web:1 --certificate-identity a --certificate-oidc-issuer c",
         "completion bash",
+        "rekor upload web.tgz --public-key k -y",
+        "rekor search --sha 00 -o json",
+        "search web.tgz --email a@b",
+        "upload oci://r/web:1 --rekor-server https://r",
     ] {
         match (plain(&words(text), &none), whole(&words(text), &none, false)) {
             (Some(plain), Ok(whole)) => assert_eq!(told(&plain), told(&whole), "{text}"),
