@@ -64,6 +64,8 @@ pub enum Reason {
     NotFound,
     /// A log does not hold the entry that there has to be.
     NotLogged,
+    /// Provenance holds, there is no signature of Sigstore, and a policy accepts that: no failure.
+    ProvenanceOnly,
     /// A Sigstore service, an issuer or a mirror did not serve.
     ServiceUnreachable,
     /// A registry asked us to slow down.
@@ -115,6 +117,7 @@ impl Reason {
             Self::NotCovered => "not-covered",
             Self::NotFound => "not-found",
             Self::NotLogged => "not-logged",
+            Self::ProvenanceOnly => "provenance-only",
             Self::ServiceUnreachable => "service-unreachable",
             Self::Throttled => "throttled",
             Self::TooFewSignatures => "too-few-signatures",

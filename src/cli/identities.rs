@@ -5,7 +5,7 @@ use clap::parser::ValueSource;
 use clap::{ArgGroup, ArgMatches, Args};
 
 use crate::error::{Error, Result};
-use crate::verify::{Constraint, Forge, GOOGLE_ISSUER, Identity, Matcher, Policy};
+use crate::verify::{Constraint, Forge, GOOGLE_ISSUER, Identity, Policy, Spelled};
 
 /// The flags that name a signer; the group of this name joins them.
 pub(super) const SIGNERS: &str = "signers";
@@ -19,6 +19,8 @@ pub(super) const PAIRS: [(&[&str], &[&str]); 2] = [
     ),
     (&["email"], &["issuer"]),
 ];
+/// Those of them that take a regular expression.
+const PATTERNS: [&str; 2] = ["certificate_identity_regexp", "certificate_oidc_issuer_regexp"];
 /// The flags whose order on the command line pairs a signer with its issuer.
 const PAIRED: [&str; 6] = [
     "certificate_identity",
@@ -230,16 +232,14 @@ impl IdentityArgs {
             }
             _ => {}
         }
-        let matcher = |(id, text): (&str, &str)| match id {
-            "certificate_identity" => Matcher::exact("--certificate-identity", text),
-            "certificate_identity_regexp" => {
-                Matcher::pattern("--certificate-identity-regexp", text)
-            }
-            "certificate_oidc_issuer" => Matcher::exact("--certificate-oidc-issuer", text),
-            _ => Matcher::pattern("--certificate-oidc-issuer-regexp", text),
+        let spelled = |(id, text)| match PATTERNS.contains(&id) {
+            true => Spelled::Pattern(text),
+            false => Spelled::Exact(text),
         };
         let pairs = names.into_iter().zip(issuers);
-        pairs.map(|(name, issuer)| Ok(Identity::new(matcher(name)?, matcher(issuer)?))).collect()
+        pairs
+            .map(|(name, issuer)| Identity::of_certificate(spelled(name), spelled(issuer)))
+            .collect()
     }
 
     /// `--email`, each with its `--issuer`, and `--google-account`.

@@ -9,11 +9,13 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::args::TrustArgs;
+use super::provenance::Asked;
 use super::{Context, key, trust};
 use crate::error::{Error, Result};
-use crate::run::{Rules, Trust, TrustReport, Trusted};
+use crate::run::{Means, ProvCheck, Rules, Trust, TrustReport, Trusted, read_keyring};
 use crate::verify::{
-    LogCheck, MAX_POLICY_BYTES, NamedRule, Policy, PolicyFile, PublicKey, RuleTrust, Verifier,
+    Keyring, LogCheck, MAX_POLICY_BYTES, NamedRule, Policy, PolicyFile, PublicKey, RuleTrust,
+    Verifier,
 };
 
 /// The flag that switches every policy file off.
@@ -93,26 +95,51 @@ fn beside(policy: &Path, named: &str) -> String {
     directory.join(named).display().to_string()
 }
 
-/// The rules of the policy at `path` for a run; `of_the_run` is the trust of rules that name none.
+/// The keyring that the policy at `policy` names, which lies beside it.
 ///
 /// # Errors
 /// Usage.
-pub(super) fn rules(
-    path: &Path,
-    named: bool,
-    narrowed: Option<&Policy>,
-    arguments: &TrustArgs,
-    offline: bool,
-    of_the_run: Option<&Trust>,
-    context: &Context<'_, '_>,
-) -> Result<Rules> {
+pub(super) fn read_keyring_beside(policy: &Path, named: &str) -> Result<Keyring> {
+    let path = PathBuf::from(beside(policy, named));
+    let object = path.display().to_string();
+    // As the policy itself.
+    match path.metadata() {
+        Ok(found) if found.is_file() => read_keyring(&path),
+        Ok(_) => Err(Error::usage("cannot open keyring").on(object).cause("it is no regular file")),
+        Err(error) => Err(Error::usage("cannot open keyring").on(object).cause(error.to_string())),
+    }
+}
+
+/// What the flags say beside the rules of a policy.
+pub(super) struct Beside<'a> {
+    /// Whether the policy was named, and not only found.
+    pub named: bool,
+    /// Whom they name.
+    pub narrowed: Option<&'a Policy>,
+    /// What they rely on.
+    pub trust: &'a TrustArgs,
+    /// Whether that may be fetched.
+    pub offline: bool,
+    /// The trust of rules that name none, where it is there already.
+    pub of_the_run: Option<&'a Trust>,
+    /// What they say of provenance, and the kinds of statements that they ask for; nothing where only signatures
+    /// count.
+    pub asked: Option<(&'a Asked, &'a [String])>,
+}
+
+/// The rules of the policy at `path` for a run.
+///
+/// # Errors
+/// Usage.
+pub(super) fn rules(path: &Path, flags: Beside<'_>, context: &Context<'_, '_>) -> Result<Rules> {
     let file = load(path, context)?;
+    let Beside { named, narrowed, trust: arguments, offline, of_the_run, asked } = flags;
     let flag = ["instance", "trusted_root"].into_iter().find(|id| context.given.has(id));
     let mut known: HashMap<RuleTrust, Trust> = HashMap::new();
     if let Some(trust) = of_the_run {
         known.insert(RuleTrust::OfTheRun, trust.clone());
     }
-    let trust = |rule: &NamedRule| -> Result<Trust> {
+    let mut trust = |rule: &NamedRule| -> Result<Trust> {
         if let (Some(flag), true) = (flag, rule.trust != RuleTrust::OfTheRun) {
             let flag = flag.replace('_', "-");
             let error = Error::usage("the rule of the policy names its own trust")
@@ -139,7 +166,16 @@ pub(super) fn rules(
         known.insert(rule.trust.clone(), loaded.clone());
         Ok(loaded)
     };
-    Rules::new(file, path.display().to_string(), named, narrowed, trust)
+    let means = |rule: &NamedRule| -> Result<Means> {
+        let trust = trust(rule)?;
+        let Some((provenance, required)) = asked else {
+            return Ok(Means { trust, prov: Ok(ProvCheck::ignored()), required: Vec::new() });
+        };
+        let mut kinds = rule.required.clone();
+        kinds.extend(required.iter().filter(|kind| !rule.required.contains(kind)).cloned());
+        Ok(Means { trust, prov: provenance.beside(rule, path)?, required: kinds })
+    };
+    Rules::new(file, path.display().to_string(), named, narrowed, means)
 }
 
 /// Keys whose log nobody asks for need no root.

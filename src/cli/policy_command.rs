@@ -15,7 +15,8 @@ use crate::chart::{Argument, ChartReference, shell_word};
 use crate::error::{Error, Reason, Result};
 use crate::run::{Outcome, Report, VerifyObject, VerifyRun};
 use crate::verify::{
-    LogCheck, NamedRule, Policy, PolicyFile, RuleTrust, Signer, TrustedKey, first_use,
+    LogCheck, NamedRule, Policy, PolicyFile, ProvMode, RuleProvenance, RuleTrust, Signer,
+    TrustedKey, first_use,
 };
 
 /// Referrers that are listed at most.
@@ -265,6 +266,9 @@ pub(super) fn test(arguments: &PolicyTestArgs, context: &mut Context<'_, '_>) ->
             "signedAfter": rule.rule.signed_after,
             "signedBefore": rule.rule.signed_before,
             "denied": denied(rule),
+            "prov": rule.prov.as_ref().map(RuleProvenance::as_str),
+            "keyring": rule.prov.as_ref().and_then(|prov| prov.keyring.as_deref()),
+            "requirePredicate": rule.required,
         })));
     }
     let mut text = String::new();
@@ -300,6 +304,12 @@ pub(super) fn test(arguments: &PolicyTestArgs, context: &mut Context<'_, '_>) ->
     for one in denied(rule) {
         line("Denied", &one);
     }
+    for kind in &rule.required {
+        line("Required too", kind);
+    }
+    if let Some(prov) = &rule.prov {
+        line("Provenance", &provenance_words(prov));
+    }
     line("Trust", &trust_words(&rule.trust));
     Ok(Ended::Text(text))
 }
@@ -328,6 +338,19 @@ fn denied(rule: &NamedRule) -> Vec<String> {
     let keys = rule.rule.denied_keys.iter().map(|id| format!("key {id}"));
     let digests = rule.rule.denied_digests.iter().map(|digest| format!("digest {digest}"));
     identities.chain(keys).chain(digests).collect()
+}
+
+fn provenance_words(prov: &RuleProvenance) -> String {
+    let what = match (prov.mode, prov.accept) {
+        (ProvMode::Ignore, _) => "not looked at",
+        (_, true) => "suffices where there is no signature of Sigstore",
+        (ProvMode::IfPresent, false) => "has to hold where there is one",
+        (ProvMode::Require, false) => "has to be there, and to hold",
+    };
+    match &prov.keyring {
+        Some(keyring) => format!("{what} (keyring {keyring})"),
+        None => what.to_owned(),
+    }
 }
 
 fn trust_words(trust: &RuleTrust) -> String {

@@ -1,17 +1,16 @@
 //! `push`.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::args::{BundleOutArgs, ChartArgs, PushArgs, SignArgs, SigningArgs, VersionOf};
 use super::drive::{Object, each};
+use super::github_output::Outputs;
 use super::identities::IdentityArgs;
 use super::policy::PolicyArgs;
 use super::{Context, Ended, setup, sign};
 use crate::chart::RepositoryPrefix;
 use crate::error::{Error, Result};
-use crate::run::{Outcome, PushObject, PushRun, Report};
+use crate::run::{PushObject, PushRun, Report};
 
 /// Referrers that are read back at most after a signature was attached.
 const MAX_REFERRERS: usize = 100_000;
@@ -86,14 +85,20 @@ pub(super) fn run(arguments: PushArgs, context: &mut Context<'_, '_>) -> Result<
             sign: None,
         },
     };
+    let outputs = output.as_deref().map(Outputs::open).transpose()?;
     let blank = |typed: &str, object: Option<&PushObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
     };
-    let work = async |object: &PushObject| run.push(object).await;
+    let work = async |object: &PushObject| {
+        let outcome = run.push(object).await;
+        outputs.iter().for_each(|outputs| outputs.add(&outcome));
+        outcome
+    };
     let outcomes = each(context, timeout, &objects, blank, work);
-    if let Some(path) = output {
-        write_outputs(&path, &outcomes)?;
-    }
+    let outcomes = match outputs {
+        Some(outputs) => outputs.finish(outcomes),
+        None => outcomes,
+    };
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
@@ -122,39 +127,4 @@ fn signing(arguments: PushArgs) -> SignArgs {
         bundle_out: BundleOutArgs { bundle_out: None },
         common: arguments.common,
     }
-}
-
-/// Appends `digest`, `ref` and `digest-ref` of what succeeded; of several charts one a line.
-fn write_outputs(path: &std::path::Path, outcomes: &[Outcome]) -> Result<()> {
-    let done: Vec<_> = outcomes.iter().filter(|outcome| outcome.error.is_none()).collect();
-    let values = |value: fn(&Outcome) -> Option<&String>| -> Vec<&str> {
-        done.iter().filter_map(|outcome| value(outcome)).map(String::as_str).collect()
-    };
-    let outputs = [
-        ("digest", values(|outcome| outcome.manifest_digest.as_ref())),
-        ("ref", values(|outcome| outcome.reference.as_ref())),
-        ("digest-ref", values(|outcome| outcome.digest_ref.as_ref())),
-    ];
-    let mut text = String::new();
-    for (name, values) in outputs {
-        match values.as_slice() {
-            [] => {}
-            [one] => writeln!(text, "{name}={one}").unwrap_or_default(),
-            // None of the values, which are references and digests, is such a word.
-            several => {
-                writeln!(text, "{name}<<END_OF_{name}\n{}\nEND_OF_{name}", several.join("\n"))
-                    .unwrap_or_default();
-            }
-        }
-    }
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| {
-            Error::usage("cannot write outputs")
-                .on(path.display().to_string())
-                .cause(error.to_string())
-        })
 }

@@ -1,6 +1,8 @@
 //! `rekor upload`, `rekor search` and `rekor verify`: what the older plugin has as `upload`, `search` and `verify`.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand};
@@ -8,13 +10,14 @@ use serde::Serialize;
 
 use super::args::{CommonArgs, Output, RegistryArgs, TrustArgs, VersionOf};
 use super::drive::drive;
+use super::provenance::KEYRING;
 use super::words::{escape, host_of};
 use super::{Context, Ended, confirm, setup, trust};
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 use crate::run::{
-    Found, FoundEntry, LoggedProvenance, Outcome, ProvKeys, RekorAccess, RekorRun, Report, Sought,
-    Status, Tool, Uploaded, read_keyring,
+    Found, FoundEntry, LoggedProvenance, Outcome, RekorAccess, RekorRun, Report, Sought, Status,
+    Tool, Uploaded, load_keyring,
 };
 use crate::sign::RekorV1;
 use crate::verify::Keyring;
@@ -208,7 +211,7 @@ fn upload(arguments: &UploadArgs, context: &mut Context<'_, '_>) -> Result<Ended
     context.subject.inputs = vec![arguments.chart.clone()];
     let argument = setup::object(&arguments.chart)?;
     let version = setup::version(&arguments.version, &argument);
-    let keyring = keyring(arguments.keyring.as_deref(), context)?;
+    let keyring = keyring(arguments.keyring.as_deref(), arguments.common.timeout, context)?;
     let run = prepare(&arguments.server, &arguments.trust, &arguments.registry, context)?;
     let timeout = arguments.common.timeout;
     let failed = |error: Error, aftermath, context: &Context<'_, '_>| {
@@ -251,7 +254,7 @@ fn verify(arguments: &VerifyLogArgs, context: &mut Context<'_, '_>) -> Result<En
     context.subject.inputs = vec![arguments.chart.clone()];
     let argument = setup::object(&arguments.chart)?;
     let version = setup::version(&arguments.version, &argument);
-    let keyring = keyring(arguments.keyring.as_deref(), context)?;
+    let keyring = keyring(arguments.keyring.as_deref(), arguments.common.timeout, context)?;
     let run = prepare(&arguments.server, &arguments.trust, &arguments.registry, context)?;
     let work = async {
         let ready = run.ready(&argument, version.as_deref(), keyring).await?;
@@ -263,20 +266,20 @@ fn verify(arguments: &VerifyLogArgs, context: &mut Context<'_, '_>) -> Result<En
 }
 
 /// The keyring that was named, else where Helm and GnuPG keep theirs.
-fn keyring(named: Option<&str>, context: &Context<'_, '_>) -> Result<Keyring> {
-    let named = named.or_else(|| context.environment.value("KEYRING"));
-    match named {
-        Some(path) => read_keyring(std::path::Path::new(path)),
-        None => {
-            let keys = ProvKeys::Default(context.environment.keyrings());
-            match keys.default_keyring() {
-                Some(path) => read_keyring(path),
-                None => Err(Error::usage("there is no keyring")
-                    .cause("provenance is verified with the key that signed it")
-                    .hint("--keyring FILE")),
-            }
-        }
-    }
+fn keyring(
+    named: Option<&str>,
+    timeout: std::time::Duration,
+    context: &mut Context<'_, '_>,
+) -> Result<Arc<Keyring>> {
+    let named = named.or_else(|| context.environment.value(KEYRING)).map(PathBuf::from);
+    let usual = || context.environment.keyrings().into_iter().find(|path| path.is_file());
+    let Some(path) = named.or_else(usual) else {
+        return Err(Error::usage("there is no keyring")
+            .cause("provenance is verified with the key that signed it")
+            .hint("--keyring FILE"));
+    };
+    context.world.enter(format!("reading the keyring {}", path.display()));
+    drive(context, timeout, load_keyring(path))?
 }
 
 fn search(arguments: &SearchArgs, context: &mut Context<'_, '_>) -> Result<Ended> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::args::{SignArgs, SignatureFormat};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
-use super::policy::{self, Found, INSECURE_NO_POLICY};
+use super::policy::{self, Beside, Found, INSECURE_NO_POLICY};
 use super::pushed::{self, Scraped};
 use super::{Context, Ended, lists, setup, signer};
 use crate::chart::{Argument, RepositoryPrefix};
@@ -121,8 +121,15 @@ pub(super) fn prepare(
             PolicySource::Flags,
         )),
         Some(Suffices::Rules(path, named, narrowed)) => {
-            let (trust, of) = (&arguments.trust, Some(&of_the_run));
-            let rules = policy::rules(&path, named, narrowed.as_ref(), trust, false, of, context)?;
+            let flags = Beside {
+                named,
+                narrowed: narrowed.as_ref(),
+                trust: &arguments.trust,
+                offline: false,
+                of_the_run: Some(&of_the_run),
+                asked: None,
+            };
+            let rules = policy::rules(&path, flags, context)?;
             Some((Policy::Unstated, PolicySource::Rules(Box::new(rules))))
         }
     };

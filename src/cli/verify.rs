@@ -1,17 +1,17 @@
 //! `verify`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::args::{FormatArg, MatchArg, ProvArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
-use super::policy::{self, Found, INSECURE_NO_POLICY};
+use super::policy::{self, Beside, Found, INSECURE_NO_POLICY};
+use super::provenance::Asked;
 use super::{Context, Ended, key, lists, rekor, setup, trust};
 use crate::chart::{Argument, ChartReference, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Limits, Outcome, PolicySource, ProvCheck, ProvKeys, ProvMode, Report, Scope,
-    VerifyObject, VerifyRun, VerifySource, read_keyring,
+    Formats, Limits, Outcome, PolicySource, Report, Scope, VerifyObject, VerifyRun, VerifySource,
 };
 use crate::verify::{COSIGN_SIGN_PREDICATE, LogCheck, Match, Policy, TrustedKey, predicate_type};
 
@@ -62,22 +62,31 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let timeout = arguments.common.timeout;
     let offline = arguments.offline;
     let unstated = matches!(policy, Policy::Unstated);
-    let policy_file = match found {
-        Found::Named(path) => {
-            let narrowed = Some(&policy).filter(|_| !unstated);
-            let trust = &arguments.trust;
-            PolicySource::Rules(Box::new(policy::rules(
-                &path, true, narrowed, trust, offline, None, context,
-            )?))
+    let of_rules = match &found {
+        Found::Named(path) => Some((path, true)),
+        Found::ByDefault(path) if unstated => Some((path, false)),
+        Found::ByDefault(_) | Found::Nothing => None,
+    };
+    let asked = Asked::of(&arguments, of_rules.is_some(), context)?;
+    let required: Vec<String> = arguments
+        .require_predicate
+        .iter()
+        .map(|kind| predicate_type(kind))
+        .collect::<Result<_>>()?;
+    let policy_file = match (of_rules, &found) {
+        (Some((path, named)), _) => {
+            let flags = Beside {
+                named,
+                narrowed: Some(&policy).filter(|_| !unstated),
+                trust: &arguments.trust,
+                offline,
+                of_the_run: None,
+                asked: Some((&asked, &required)),
+            };
+            PolicySource::Rules(Box::new(policy::rules(path, flags, context)?))
         }
-        Found::ByDefault(path) if unstated => {
-            let trust = &arguments.trust;
-            PolicySource::Rules(Box::new(policy::rules(
-                &path, false, None, trust, offline, None, context,
-            )?))
-        }
-        Found::ByDefault(path) => PolicySource::Replaced(path.display().to_string()),
-        Found::Nothing => PolicySource::Flags,
+        (None, Found::ByDefault(path)) => PolicySource::Replaced(path.display().to_string()),
+        (None, _) => PolicySource::Flags,
     };
     if arguments.predicate_type.is_some() && matches!(policy_file, PolicySource::Rules(_)) {
         return Err(Error::usage("flags only narrow a policy")
@@ -98,7 +107,6 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         }
         _ => trust::trust(&arguments.trust, offline, context)?,
     };
-    let prov = provenance(&arguments, context)?;
     let rekor_helm = match arguments.rekor_helm {
         true => Some(rekor::access(&arguments.rekor_server, &arguments.trust, context)?),
         false => None,
@@ -110,7 +118,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             MatchArg::Manifest => Match::Manifest,
             MatchArg::ChartLayer => Match::ChartLayer,
         },
-        prov,
+        prov: asked.of_the_run(),
         rekor_helm,
         scope: Scope {
             limits: Limits {
@@ -125,11 +133,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             Some(named) => predicate_type(named)?,
             None => COSIGN_SIGN_PREDICATE.to_owned(),
         },
-        required: arguments
-            .require_predicate
-            .iter()
-            .map(|named| predicate_type(named))
-            .collect::<Result<_>>()?,
+        required,
         repeated_flags: std::mem::take(&mut context.given.repeated),
         ..VerifyRun::new(context.world.clone(), registry, trust, policy)
     };
@@ -169,25 +173,6 @@ fn formats(named: &[FormatArg]) -> Formats {
         bundle: named.contains(&FormatArg::Bundle),
         legacy: named.contains(&FormatArg::Legacy),
     }
-}
-
-/// The keyring that was named, by the flag or as the Go plugin was told, else where Helm and GnuPG keep theirs.
-fn provenance(arguments: &VerifyArgs, context: &Context<'_, '_>) -> Result<ProvCheck> {
-    let mode = match arguments.prov {
-        ProvArg::Ignore => ProvMode::Ignore,
-        ProvArg::IfPresent if arguments.rekor_helm => ProvMode::Require,
-        ProvArg::IfPresent => ProvMode::IfPresent,
-        ProvArg::Require => ProvMode::Require,
-    };
-    let named = arguments.keyring.as_deref().or_else(|| context.environment.value("KEYRING"));
-    let keys = match named {
-        Some(path) if mode != ProvMode::Ignore => {
-            ProvKeys::Named(Box::new(read_keyring(Path::new(path))?))
-        }
-        Some(_) => ProvKeys::Default(Vec::new()),
-        None => ProvKeys::Default(context.environment.keyrings()),
-    };
-    Ok(ProvCheck { mode, keys })
 }
 
 fn objects(

@@ -66,6 +66,9 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
     if let (Verdict::Signed, Some(digest), None) = (outcome.verdict, digest, outcome.pushed) {
         line("Digest", digest);
     }
+    if outcome.is_provenance_only() {
+        line("Accepted by", "provenance alone; unsigned in Sigstore");
+    }
     let mut named = false;
     let bundles_only = outcome.signatures.iter().all(|one| one.format != Some(Format::Legacy));
     for signature in outcome.signatures.iter().filter(|s| s.status == Status::Accepted) {

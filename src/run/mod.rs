@@ -4,6 +4,7 @@
 
 mod findings;
 mod formats;
+mod packaged;
 mod provenance;
 mod push;
 mod rekor;
@@ -25,7 +26,9 @@ use crate::error::{Error, Reason, Result};
 
 pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
-pub use provenance::{ProvCheck, ProvKeys, ProvMode, ProvenanceReport, read_keyring};
+pub use provenance::{
+    DefaultKeyring, ProvCheck, ProvKeys, ProvenanceReport, load_keyring, read_keyring,
+};
 pub use push::{PushObject, PushRun};
 pub use rekor::{
     HelmEntryReport, LoggedProvenance, ReadyProvenance, RekorAccess, RekorRun, Uploaded,
@@ -36,7 +39,7 @@ pub use report::{
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
 };
 pub use resolve::ChartName;
-pub use rules::{PolicySource, Rules};
+pub use rules::{Means, PolicySource, Rules};
 pub use sign::{Attestation, SignObject, SignRun};
 pub use skip::SkipIfSigned;
 pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};

@@ -4,55 +4,74 @@
 //! default keyring that merely lies there is used to report, and never to fail.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::OnceCell;
 
 use super::off_thread;
 use super::rekor::HelmEntryReport;
 use super::report::Outcome;
 use crate::chart::Digest;
 use crate::error::{Class, Error, Reason, Result};
-use crate::verify::{Keyring, MAX_KEYRING_BYTES, VerifiedProvenance, verify_provenance};
-
-/// Whether a provenance file is looked at (`--prov`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ProvMode {
-    /// Not at all.
-    Ignore,
-    /// Where there is one.
-    #[default]
-    IfPresent,
-    /// There has to be one, and its PGP signature has to hold.
-    Require,
-}
+use crate::verify::{
+    Keyring, MAX_KEYRING_BYTES, NamedVersion, ProvMode, RuleProvenance, VerifiedProvenance,
+    verify_provenance,
+};
 
 /// The keys that count.
 #[derive(Clone, Debug)]
 pub enum ProvKeys {
-    /// Those of a keyring that was named: what they say decides.
-    Named(Box<Keyring>),
-    /// Those of the first of these files that is there: what they say is reported.
-    Default(Vec<PathBuf>),
+    /// Those of keyrings that were named, never none: what they say decides, and each of them has to hold the key.
+    Named(Vec<Arc<Keyring>>),
+    /// Those of a keyring that nobody named: what they say is reported.
+    Default(Arc<DefaultKeyring>),
 }
 
-impl ProvKeys {
-    /// The default keyring, where none was named and there is one.
-    pub fn default_keyring(&self) -> Option<&PathBuf> {
-        match self {
-            Self::Named(_) => None,
-            Self::Default(paths) => paths.iter().find(|path| path.is_file()),
-        }
+/// The first of these files that is there; read once, and only if it is asked for.
+#[derive(Debug, Default)]
+pub struct DefaultKeyring {
+    paths: Vec<PathBuf>,
+    read: OnceCell<Arc<Keyring>>,
+}
+
+impl DefaultKeyring {
+    /// Looks for a keyring in `paths`, in their order.
+    pub fn among(paths: Vec<PathBuf>) -> Self {
+        Self { paths, read: OnceCell::new() }
+    }
+
+    fn path(&self) -> Option<&PathBuf> {
+        self.paths.iter().find(|path| path.is_file())
+    }
+
+    async fn get(&self) -> Result<Arc<Keyring>> {
+        let read = async {
+            let Some(path) = self.path().cloned() else {
+                return Err(Error::usage("there is no keyring")
+                    .cause("--prov require needs the keys that may have signed")
+                    .hint("--keyring FILE"));
+            };
+            load_keyring(path).await
+        };
+        self.read.get_or_try_init(|| read).await.map(Arc::clone)
     }
 }
 
 /// How provenance is looked at.
 #[derive(Clone, Debug)]
 pub struct ProvCheck {
-    /// `--prov`.
+    /// Whether it is.
     pub mode: ProvMode,
-    /// The keyring.
+    /// Whether it suffices for a chart that has no signature of Sigstore.
+    pub accept: bool,
+    /// The keys that may have signed.
     pub keys: ProvKeys,
+    /// What asks for it where it is required, as the user wrote it.
+    pub asked_by: &'static str,
+    /// The keyring as a policy names it, for the report.
+    pub keyring: Option<String>,
 }
 
 /// What was found of the PGP signature of a provenance file.
@@ -115,16 +134,50 @@ impl ProvenanceReport {
 pub(super) struct ProvSubject<'a> {
     /// Its digest.
     pub digest: &'a Digest,
-    /// `NAME-VERSION.tgz`, whatever it is called now.
-    pub file_name: String,
+    /// Its name and version, whatever its file is called now; or why they are not known.
+    pub named: Result<NamedVersion>,
     /// What time it is.
     pub now: Timestamp,
 }
 
 impl ProvCheck {
+    /// What flags ask for.
+    pub fn new(mode: ProvMode, keys: ProvKeys) -> Self {
+        Self { mode, accept: false, keys, asked_by: "--prov require", keyring: None }
+    }
+
     /// Looks at nothing.
     pub fn ignored() -> Self {
-        Self { mode: ProvMode::Ignore, keys: ProvKeys::Default(Vec::new()) }
+        Self::new(ProvMode::Ignore, ProvKeys::Default(Arc::default()))
+    }
+
+    /// What `rule` asks for, by the keyring that it names, and beside it what flags ask for: the stricter of the two
+    /// modes, and a key that both keyrings hold.
+    pub fn of_rule(
+        rule: &RuleProvenance,
+        keyring: Option<Arc<Keyring>>,
+        flags: ProvMode,
+        narrowed: Option<Arc<Keyring>>,
+    ) -> Self {
+        let named: Vec<_> = keyring.into_iter().chain(narrowed).collect();
+        Self {
+            mode: rule.mode.max(flags),
+            accept: rule.accept,
+            keys: match named.is_empty() {
+                true => ProvKeys::Default(Arc::default()),
+                false => ProvKeys::Named(named),
+            },
+            asked_by: match rule.mode {
+                ProvMode::Require => "prov: require of the policy",
+                _ => "--prov require",
+            },
+            keyring: rule.keyring.clone(),
+        }
+    }
+
+    /// The word for it in the report: that of a flag, or of a policy.
+    pub(super) fn as_str(&self) -> &'static str {
+        if self.accept && self.mode != ProvMode::Require { "accept" } else { self.mode.as_str() }
     }
 
     /// Whether what it says decides.
@@ -138,16 +191,16 @@ impl ProvCheck {
             (ProvMode::Ignore, _) | (ProvMode::IfPresent, false) => Ok(false),
             (ProvMode::Require, false) => {
                 Err(Error::refused(Reason::NoProvenance, "provenance is missing")
-                    .cause("--prov require asks for it")
+                    .cause(format!("{} asks for it", self.asked_by))
                     .note("whoever packages the chart signs it: helm package --sign"))
             }
             (_, true) if self.decides() => Ok(true),
-            (_, true) => Ok(!covered && self.default_keyring().is_some()),
+            (_, true) => Ok(!covered && self.has_default()),
         }
     }
 
-    fn default_keyring(&self) -> Option<&PathBuf> {
-        self.keys.default_keyring()
+    fn has_default(&self) -> bool {
+        matches!(&self.keys, ProvKeys::Default(keyring) if keyring.path().is_some())
     }
 
     /// Judges a provenance file; what it says goes into the outcome. Answers what was verified, if it was.
@@ -160,15 +213,14 @@ impl ProvCheck {
         subject: ProvSubject<'_>,
         outcome: &mut Outcome,
     ) -> Result<Option<VerifiedProvenance>> {
-        let judged = match (prov, self.keyring().await) {
-            (Ok(prov), Ok(keyring)) => {
-                let ProvSubject { digest, file_name, now } = subject;
+        let ProvSubject { digest, named, now } = subject;
+        let judged = match (prov, named, self.keyrings().await) {
+            (Ok(prov), Ok(named), Ok(keyrings)) => {
                 let digest = *digest;
                 // Hundreds of keys may have to be tried.
-                off_thread(move || verify_provenance(&prov, &keyring, &file_name, &digest, now))
-                    .await
+                off_thread(move || by_every_one(&keyrings, &prov, &named, &digest, now)).await
             }
-            (Err(error), _) | (_, Err(error)) => Err(error),
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => Err(error),
         };
         outcome.provenance = Some(match &judged {
             Ok(verified) => ProvenanceReport::from(verified),
@@ -181,18 +233,27 @@ impl ProvCheck {
         }
     }
 
-    async fn keyring(&self) -> Result<Keyring> {
-        let path = match &self.keys {
-            ProvKeys::Named(keyring) => return Ok((**keyring).clone()),
-            ProvKeys::Default(_) => self.default_keyring().cloned(),
-        };
-        let Some(path) = path else {
-            return Err(Error::usage("there is no keyring")
-                .cause("--prov require needs the keys that may have signed")
-                .hint("--keyring FILE"));
-        };
-        off_thread(move || read_keyring(&path)).await
+    async fn keyrings(&self) -> Result<Vec<Arc<Keyring>>> {
+        match &self.keys {
+            ProvKeys::Named(keyrings) => Ok(keyrings.clone()),
+            ProvKeys::Default(keyring) => Ok(vec![keyring.get().await?]),
+        }
     }
+}
+
+/// Verifies a provenance file by each of these keyrings, of which there is at least one.
+fn by_every_one(
+    keyrings: &[Arc<Keyring>],
+    prov: &[u8],
+    named: &NamedVersion,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<VerifiedProvenance> {
+    let mut verified = Err(Error::usage("there is no keyring").hint("--keyring FILE"));
+    for keyring in keyrings {
+        verified = Ok(verify_provenance(prov, keyring, named, digest, now)?);
+    }
+    verified
 }
 
 /// Reads a keyring from a file, within bounds.
@@ -211,14 +272,21 @@ pub fn read_keyring(path: &std::path::Path) -> Result<Keyring> {
     Keyring::parse(&bytes).map_err(|error| error.on(object))
 }
 
+/// The same, away from the thread that keeps the time: a pipe that nobody writes to must not outlast the time-out.
+///
+/// # Errors
+/// As above.
+pub async fn load_keyring(path: PathBuf) -> Result<Arc<Keyring>> {
+    off_thread(move || read_keyring(&path)).await.map(Arc::new)
+}
+
 /// What a chart without any signature of Sigstore is, whose provenance was verified.
 pub(super) fn only_provenance(unsigned: Error, outcome: &Outcome) -> Error {
     let mut error =
         Error::new(Class::Unsigned, Reason::Unsigned, "provenance verified, unsigned in Sigstore");
-    for (label, value) in outcome.provenance.iter().flat_map(ProvenanceReport::lines) {
-        error = error.line(label, value);
-    }
-    for (label, value) in outcome.helm_entry.iter().flat_map(HelmEntryReport::lines) {
+    let logged = outcome.helm_entry.iter().flat_map(HelmEntryReport::lines);
+    let lines = outcome.provenance.iter().flat_map(ProvenanceReport::lines).chain(logged);
+    for (label, value) in lines {
         error = error.line(label, value);
     }
     error.lines.extend(unsigned.lines);

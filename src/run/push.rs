@@ -6,19 +6,17 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::packaged::{MAX_CHART_BYTES, check_named};
 use super::report::{Chart, Outcome, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::sign::{SignObject, SignRun};
-use super::verify::{MAX_CHART_BYTES, check_named};
 use super::{World, off_thread};
 use crate::chart::{
     Archive, Argument, ChartReference, Digest, HelmPush, MANIFEST, RepositoryPrefix, shell_word,
 };
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry};
-
-/// The largest provenance file that is read; it holds Chart.yaml and a signature.
-pub(super) const MAX_PROV_BYTES: u64 = 2 << 20;
+use crate::verify::MAX_PROVENANCE_BYTES;
 
 /// What an undecided end means from when something may have been written.
 const PUSHING: &str = "perhaps pushed, not signed";
@@ -233,11 +231,11 @@ pub(super) fn read_prov(chart: &Path) -> Result<Option<Vec<u8>>> {
         opened => opened.map_err(cannot)?,
     };
     let mut bytes = Vec::new();
-    opened.take(MAX_PROV_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > MAX_PROV_BYTES {
+    opened.take(MAX_PROVENANCE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() > MAX_PROVENANCE_BYTES {
         return Err(Error::usage("provenance is too large")
             .on(path.display().to_string())
-            .cause(format!("{MAX_PROV_BYTES} bytes are read")));
+            .cause(format!("{MAX_PROVENANCE_BYTES} bytes are read")));
     }
     Ok(Some(bytes))
 }

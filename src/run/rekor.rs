@@ -2,18 +2,19 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::packaged::read_chart;
 use super::provenance::ProvenanceReport;
 use super::push::read_prov;
 use super::report::LogReport;
 use super::resolve::{Places, resolve};
 use super::trust::{Trust, Trusted};
-use super::verify::read_chart;
 use super::{World, off_thread};
 use crate::chart::{Argument, Digest};
 use crate::error::{Class, Error, Reason, Result};
@@ -21,7 +22,8 @@ use crate::net;
 use crate::registry::{Access, Registry};
 use crate::sign::{LogQuery, RekorV1};
 use crate::verify::{
-    HelmEntry, Keyring, LogRecord, UnverifiedEntry, VerifiedProvenance, Verifier, verify_provenance,
+    HelmEntry, Keyring, LogRecord, NamedVersion, UnverifiedEntry, VerifiedProvenance, Verifier,
+    verify_provenance,
 };
 
 /// Entries that are read at most: anybody can log anything about any digest.
@@ -235,7 +237,7 @@ impl RekorRun {
         &self,
         argument: &Argument,
         version: Option<&str>,
-        keyring: Keyring,
+        keyring: Arc<Keyring>,
     ) -> Result<ReadyProvenance> {
         let reading = async {
             match argument {
@@ -244,16 +246,16 @@ impl RekorRun {
                     let resolved =
                         resolve(&self.world, self.places(), reference, version, None).await?;
                     let found = resolved.named_prov(None).await?;
-                    let (file_name, prov) = found.ok_or_else(missing)?;
-                    Ok((file_name, resolved.manifest.chart.digest, prov))
+                    let (named, prov) = found.ok_or_else(missing)?;
+                    Ok((named, resolved.manifest.chart.digest, prov))
                 }
             }
         };
-        let (trusted, (file_name, digest, prov)) = self.trust.beside(&self.world, reading).await?;
+        let (trusted, (named, digest, prov)) = self.trust.beside(&self.world, reading).await?;
         let now = self.world.now();
         let log = self.access.log(&trusted.verifier, now)?;
         let text = prov.clone();
-        let judging = move || verify_provenance(&text, &keyring, &file_name, &digest, now);
+        let judging = move || verify_provenance(&text, &keyring, &named, &digest, now);
         let verified = off_thread(judging).await?;
         Ok(ReadyProvenance { log, trusted, prov, verified })
     }
@@ -266,7 +268,7 @@ impl RekorRun {
         &self,
         argument: &Argument,
         version: Option<&str>,
-        keyring: Keyring,
+        keyring: Arc<Keyring>,
     ) -> Result<ReadyProvenance> {
         let ready = self.ready(argument, version, keyring).await?;
         let ReadyProvenance { log, trusted, .. } = &ready;
@@ -326,14 +328,18 @@ impl RekorRun {
         &self,
         path: &Path,
         version: Option<&str>,
-    ) -> Result<(String, Digest, Vec<u8>)> {
+    ) -> Result<(NamedVersion, Digest, Vec<u8>)> {
         check_no_version(version)?;
         self.world.enter("reading the chart");
         let chart = path.to_owned();
         let read = move || {
             let archive = read_chart(&chart)?;
             let prov = read_prov(&chart)?.ok_or_else(missing)?;
-            Ok((archive.metadata.file_name(), archive.digest, prov))
+            let named = NamedVersion {
+                name: archive.name().to_owned(),
+                version: archive.version().to_owned(),
+            };
+            Ok((named, archive.digest, prov))
         };
         off_thread(read).await
     }

@@ -6,10 +6,10 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
 use super::off_thread;
+use super::packaged::read_chart;
 use super::rekor::{MAX_ENTRIES, RekorRun, SIDE_BY_SIDE, check_no_version, judge};
 use super::report::{LogReport, Status};
 use super::resolve::resolve;
-use super::verify::read_chart;
 use crate::chart::{Argument, Digest};
 use crate::error::{Class, Error, Reason, Result};
 use crate::net::bounded_line;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::provenance::ProvenanceReport;
 use super::rekor::HelmEntryReport;
 use crate::chart::Digest;
-use crate::error::{Class, Error};
+use crate::error::{Class, Error, Reason};
 use crate::verify::{
     COSIGN_SIGN_PREDICATE, Claim, Identity, LogRecord, RootName, Signer, Verified,
 };
@@ -123,7 +123,7 @@ pub struct Outcome {
     pub input: String,
     /// The verdict.
     pub verdict: Verdict,
-    /// A word from the closed list, where the verdict is no success.
+    /// A word from the closed list, where the verdict is no success, or one without a signature of Sigstore.
     pub reason: Option<&'static str>,
     /// What happened, on one line.
     pub message: Option<String>,
@@ -250,6 +250,11 @@ impl Outcome {
         self.weakened.shrink_to_fit();
         self.notes.shrink_to_fit();
         self
+    }
+
+    /// Whether nothing but Helm's provenance file speaks for the chart, and a policy is content with that.
+    pub fn is_provenance_only(&self) -> bool {
+        self.verdict == Verdict::Verified && self.reason == Some(Reason::ProvenanceOnly.as_str())
     }
 
     /// Ends in `error`.
@@ -512,6 +517,12 @@ pub struct PolicyReport {
     pub identities: Vec<TrustedAs>,
     /// The keys that are trusted, by SHA-256 of their SubjectPublicKeyInfo.
     pub keys: Vec<String>,
+    /// How Helm's provenance file is looked at: `ignore`, `if-present`, `require` or `accept`.
+    pub prov: Option<&'static str>,
+    /// The keyring that was named for it.
+    pub keyring: Option<String>,
+    /// Kinds of statements that have to be there too.
+    pub require_predicate: Vec<String>,
 }
 
 /// An identity that is trusted, in the terms of a certificate.

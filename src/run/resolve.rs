@@ -13,7 +13,7 @@ use crate::chart::{
 };
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, RawManifest, Registry, Repository};
-use crate::verify::NamedVersion;
+use crate::verify::{MAX_PROVENANCE_BYTES, NamedVersion};
 
 /// The largest config blob that is read; Helm writes Chart.yaml into it.
 const MAX_CONFIG_BYTES: usize = 1 << 20;
@@ -22,9 +22,6 @@ const MAX_CHART_BYTES: usize = 100 << 20;
 
 /// Manifests of an index that are read at once, of at most 4 MiB each.
 const SIDE_BY_SIDE: usize = 4;
-
-/// The largest provenance layer that is read; it holds Chart.yaml and a signature.
-const MAX_PROV_BYTES: usize = 2 << 20;
 
 /// `--chart NAME[:VERSION]`: what a renamed repository holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +114,7 @@ impl Resolved {
     /// The provenance layer, where there is one.
     pub(super) async fn prov(&self) -> Result<Option<Bytes>> {
         let Some(layer) = &self.manifest.prov else { return Ok(None) };
-        let bytes = self.repository.blob(&layer.digest, MAX_PROV_BYTES).await?;
+        let bytes = self.repository.blob(&layer.digest, MAX_PROVENANCE_BYTES).await?;
         bytes.map(Some).ok_or_else(|| {
             Error::undecided(
                 Reason::Malformed,
@@ -126,12 +123,12 @@ impl Resolved {
         })
     }
 
-    /// The provenance layer and the name of the file that it is of, once that is what was asked for; nothing where there
+    /// The provenance layer and what the chart is called that it is of, once that is what was asked for; nothing where there
     /// is no such layer. `signed` is what a signature says the chart is called, where one does.
     pub(super) async fn named_prov(
         &self,
         signed: Option<&NamedVersion>,
-    ) -> Result<Option<(String, Vec<u8>)>> {
+    ) -> Result<Option<(NamedVersion, Vec<u8>)>> {
         if self.manifest.prov.is_none() {
             return Ok(None);
         }
@@ -147,7 +144,7 @@ impl Resolved {
             ));
         }
         let prov = self.prov().await?.map(|bytes| bytes.to_vec());
-        Ok(prov.map(|prov| (format!("{}-{}.tgz", named.name, named.version), prov)))
+        Ok(prov.map(|prov| (named, prov)))
     }
 
     /// The chart layer, read within Helm's limits.

@@ -1,10 +1,11 @@
 //! A policy file as a run uses it: every rule with the trust that it names.
 
+use super::provenance::ProvCheck;
 use super::report::{PolicyReport, TrustedAs};
 use super::trust::Trust;
 use crate::chart::{ChartReference, shell_word};
 use crate::error::{Error, Reason, Result};
-use crate::verify::{LogCheck, Policy, PolicyFile};
+use crate::verify::{LogCheck, NamedRule, Policy, PolicyFile};
 
 /// What a policy file means for a run.
 #[derive(Debug)]
@@ -26,27 +27,57 @@ pub struct Rules {
     grounds: Vec<Grounds>,
 }
 
+/// What a rule relies on and asks for beside signatures.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// What its cryptography relies on.
+    pub trust: Trust,
+    /// How Helm's provenance file is looked at; or why a flag stands against the rule.
+    pub prov: Result<ProvCheck>,
+    /// Kinds of statements that have to be there too, those of flags among them.
+    pub required: Vec<String>,
+}
+
 /// What one object is judged by.
 #[derive(Debug)]
 pub(super) struct Grounds {
     pub(super) policy: Policy,
-    pub(super) trust: Trust,
+    pub(super) means: Means,
     pub(super) report: PolicyReport,
     pub(super) weakened: Vec<String>,
 }
 
+/// The same, of a rule or of flags.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judges<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) trust: &'a Trust,
+    pub(super) prov: &'a ProvCheck,
+    pub(super) required: &'a [String],
+}
+
+impl Grounds {
+    /// # Errors
+    /// Usage, where a flag stands against the rule.
+    pub(super) fn judges(&self) -> Result<Judges<'_>> {
+        let Means { trust, prov, required } = &self.means;
+        let prov = prov.as_ref().map_err(Error::clone)?;
+        Ok(Judges { policy: &self.policy, trust, prov, required })
+    }
+}
+
 impl Rules {
-    /// The rules of `file`, which lies at `path`; `named` says whether the user named it. `narrowed` is what
-    /// the flags ask for beside, and `trust` what each rule relies on.
+    /// The rules of `file`, which lies at `path`; `named` says whether the user named it. `narrowed` is whom
+    /// the flags name beside, and `means` what each rule relies on.
     ///
     /// # Errors
-    /// Those of `trust`.
+    /// Those of `means`.
     pub fn new(
         file: PolicyFile,
         path: String,
         named: bool,
         narrowed: Option<&Policy>,
-        mut trust: impl FnMut(&crate::verify::NamedRule) -> Result<Trust>,
+        mut means: impl FnMut(&NamedRule) -> Result<Means>,
     ) -> Result<Self> {
         let source = if named { "file" } else { "default-file" };
         let mut grounds = Vec::new();
@@ -56,19 +87,18 @@ impl Rules {
             let unlogged = rule.keys.iter().any(|key| key.log == LogCheck::Ignored);
             let weakened = unlogged.then(|| "--insecure-ignore-tlog".to_owned());
             let policy = Policy::Rule(Box::new(rule));
-            let report = PolicyReport {
+            let means = means(named)?;
+            let mut report = PolicyReport {
                 file: Some(path.clone()),
                 rule: Some(named.name.clone()),
                 narrowed: narrowed.is_some(),
                 ..PolicyReport::new(source, &policy)
             };
-            let trust = trust(named)?;
-            grounds.push(Grounds {
-                policy,
-                trust,
-                report,
-                weakened: weakened.into_iter().collect(),
-            });
+            if let Ok(prov) = &means.prov {
+                report.asks(prov, &means.required);
+            }
+            let weakened = weakened.into_iter().collect();
+            grounds.push(Grounds { policy, means, report, weakened });
         }
         Ok(Self { file, path, source, grounds })
     }
@@ -112,6 +142,16 @@ impl PolicyReport {
             min_signatures: policy.min_signatures(),
             identities: policy.identities().iter().map(TrustedAs::from).collect(),
             keys: policy.keys().iter().map(|key| key.key.id().to_string()).collect(),
+            prov: None,
+            keyring: None,
+            require_predicate: Vec::new(),
         }
+    }
+
+    /// Tells what is asked for beside signatures.
+    pub(super) fn asks(&mut self, prov: &ProvCheck, required: &[String]) {
+        self.prov = Some(prov.as_str());
+        self.keyring.clone_from(&prov.keyring);
+        self.require_predicate = required.to_vec();
     }
 }

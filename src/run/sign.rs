@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::formats::Making;
+use super::packaged::read_chart;
 use super::report::{Chart, Outcome, TrustReport, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::skip::{SkipIfSigned, leave_alone};
-use super::verify::{describe, read_chart};
+use super::verify::describe;
 use super::{World, reading};
 use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use super::packaged::read_chart;
 use super::push::{prov_path, read_prov};
 use super::reading;
 use super::report::{Chart, Format, Outcome, Place, SignatureReport, SubjectReport};
 use super::sign::{SignObject, SignRun};
 use super::skip::leave_alone;
-use super::verify::read_chart;
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 use crate::store::{BundlePlace, bundle_path, sidecar};

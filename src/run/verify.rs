@@ -1,31 +1,33 @@
 //! Verifying: resolve, discover, judge each candidate, decide.
 
+mod notes;
+mod prov;
+
 use std::path::{Path, PathBuf};
 
 use super::findings::{Accepted, Findings, Formats, Limits, Question, Scope};
-use super::provenance::{ProvCheck, ProvSubject, only_provenance};
-use super::push::{prov_path, read_prov};
+use super::packaged::read_chart;
+use super::provenance::ProvCheck;
 use super::rekor::RekorAccess;
 use super::report::{Chart, Outcome, Place, PolicyReport, Status, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
-use super::rules::PolicySource;
+use super::rules::{Judges, PolicySource};
 use super::trust::{Trust, Trusted};
 use super::{World, off_thread, reading};
+use notes::note;
+use prov::{asks_for_provenance, with_provenance};
+
+pub(super) use notes::describe;
+
 use crate::chart::version::TagMeaning;
-use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
+use crate::chart::{Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry, Repository};
 use crate::store::{
     BundleFile, CosignTag, DetachedSignature, FallbackTag, Referrers, SignatureStore, bundle_path,
     sidecars, write_bundle,
 };
-use crate::verify::{
-    COSIGN_SIGN_PREDICATE, Covered, Match, NamedVersion, Policy, Target, VerifiedProvenance,
-    VersionCheck,
-};
-
-/// The largest packed chart that is read.
-pub(super) const MAX_CHART_BYTES: u64 = 100 << 20;
+use crate::verify::{COSIGN_SIGN_PREDICATE, Match, NamedVersion, Policy, Target};
 
 /// Where the signatures of one object are.
 #[derive(Clone, Debug)]
@@ -171,6 +173,7 @@ impl VerifyRun {
                 let unstated = matches!(self.policy, Policy::Unstated);
                 let source = if unstated { "none" } else { "flags" };
                 let mut report = PolicyReport::new(source, &self.policy);
+                report.asks(&self.prov, &self.required);
                 if let PolicySource::Replaced(path) = other {
                     report.replaces = Some(path.clone());
                 }
@@ -180,23 +183,23 @@ impl VerifyRun {
         outcome
     }
 
-    /// By whom and with what trust `reference` is judged; `outcome` is told.
-    fn grounds(
-        &self,
-        reference: &ChartReference,
-        outcome: &mut Outcome,
-    ) -> Result<(&Policy, &Trust)> {
-        let PolicySource::Rules(rules) = &self.policy_file else {
-            return Ok((&self.policy, &self.trust));
-        };
+    /// By whom, with what trust and how else `reference` is judged; `outcome` is told.
+    fn grounds(&self, reference: &ChartReference, outcome: &mut Outcome) -> Result<Judges<'_>> {
+        let PolicySource::Rules(rules) = &self.policy_file else { return Ok(self.judges()) };
         let grounds = rules.grounds(reference)?;
         outcome.policy = Some(grounds.report.clone());
-        outcome.trust = grounds.trust.report();
+        outcome.trust = grounds.means.trust.report();
         let known = outcome.weakened.clone();
         outcome
             .weakened
             .extend(grounds.weakened.iter().filter(|one| !known.contains(one)).cloned());
-        Ok((&grounds.policy, &grounds.trust))
+        grounds.judges()
+    }
+
+    /// What the flags say.
+    fn judges(&self) -> Judges<'_> {
+        let Self { policy, trust, prov, required, .. } = self;
+        Judges { policy, trust, prov, required }
     }
 
     async fn reference(
@@ -209,9 +212,10 @@ impl VerifyRun {
         if object.taken_as.is_some() {
             return Err(Error::usage("--as is for files; a reference says itself what it is"));
         }
-        let (policy, trust) = self.grounds(reference, outcome)?;
+        let judges = self.grounds(reference, outcome)?;
+        let policy = judges.policy;
         let resolving = resolve(&self.world, self.places(), reference, version, chart);
-        let (trusted, resolved) = trust.beside(&self.world, resolving).await?;
+        let (trusted, resolved) = judges.trust.beside(&self.world, resolving).await?;
         outcome.trust = Some(trusted.report.clone());
         describe(&resolved, outcome);
         if let Some(rule) = policy.rule() {
@@ -237,12 +241,12 @@ impl VerifyRun {
         let concluded = self.conclude(findings, outcome, &resolved.pinned());
         let looked_at = match asks_for_provenance(&concluded) {
             false => Ok(None),
-            true => self.provenance_of(&resolved, &concluded, outcome).await,
+            true => self.provenance_of(judges.prov, &resolved, &concluded, outcome).await,
         };
         let looked_at = self.in_the_log(&trusted, looked_at, outcome).await;
-        let accepted = with_provenance(concluded, looked_at, outcome)
+        let accepted = with_provenance(judges.prov, concluded, looked_at, outcome)
             .map_err(|error| error.on(&object_words).at_digest(resolved.manifest.digest))?;
-        self.require(&trusted, policy, &resolved, &question, outcome)
+        self.require(&trusted, &judges, &resolved, &question, outcome)
             .await
             .map_err(|error| error.on(object_words).at_digest(resolved.manifest.digest))?;
         if note(&accepted, resolved.manifest.index.is_some(), outcome) {
@@ -261,13 +265,14 @@ impl VerifyRun {
         let opened = path.to_owned();
         let files = [path];
         let archive = reading(&files, move || read_chart(&opened));
-        let (policy, trust, archive) = match (&self.policy_file, &object.taken_as, &object.source) {
+        let (judges, trusted, archive) = match (&self.policy_file, &object.taken_as, &object.source)
+        {
             // Where it was pushed follows from its name, which has to be read first.
             (PolicySource::Rules(_), None, VerifySource::Repository(prefix)) => {
                 let archive = archive.await?;
                 let pushed = prefix.chart(archive.name(), archive.version())?;
-                let (policy, trust) = self.grounds(&pushed, outcome)?;
-                (policy, trust.wait(&self.world).await?, archive)
+                let judges = self.grounds(&pushed, outcome)?;
+                (judges, judges.trust.wait(&self.world).await?, archive)
             }
             (PolicySource::Rules(_), None, _) => {
                 return Err(Error::usage(
@@ -277,16 +282,17 @@ impl VerifyRun {
                 .hint("--as oci://HOST/PATH"));
             }
             (PolicySource::Rules(_), Some(reference), _) => {
-                let (policy, trust) = self.grounds(reference, outcome)?;
-                let (trusted, archive) = trust.beside(&self.world, archive).await?;
-                (policy, trusted, archive)
+                let judges = self.grounds(reference, outcome)?;
+                let (trusted, archive) = judges.trust.beside(&self.world, archive).await?;
+                (judges, trusted, archive)
             }
             _ => {
                 let (trusted, archive) = self.trust.beside(&self.world, archive).await?;
-                (&self.policy, trusted, archive)
+                (self.judges(), trusted, archive)
             }
         };
-        let trusted = trust;
+        let policy = judges.policy;
+        check_there_is_a_registry(&judges, &object.source)?;
         outcome.trust = Some(trusted.report.clone());
         let digest = archive.digest;
         if let Some(rule) = policy.rule() {
@@ -357,6 +363,10 @@ impl VerifyRun {
                 let reference = prefix.chart(&named.name, &named.version)?;
                 let resolved = resolve(&self.world, self.places(), &reference, None, None).await?;
                 outcome.signature_repository = resolved.signature_repository();
+                if let Some(rule) = policy.rule() {
+                    rule.check_manifest(&resolved.manifest)
+                        .map_err(|error| error.at_digest(resolved.manifest.digest))?;
+                }
                 self.ask_registry(&resolved, &question, &mut findings).await;
                 beside = Some(resolved);
             }
@@ -365,16 +375,13 @@ impl VerifyRun {
         let concluded = self.conclude(findings, outcome, &retry);
         let looked_at = match asks_for_provenance(&concluded) {
             false => Ok(None),
-            true => {
-                let file_name = archive.metadata.file_name();
-                self.provenance_beside(path, digest, file_name, outcome).await
-            }
+            true => self.provenance_beside(judges.prov, path, digest, &named, outcome).await,
         };
         let looked_at = self.in_the_log(&trusted, looked_at, outcome).await;
-        let accepted = with_provenance(concluded, looked_at, outcome)
+        let accepted = with_provenance(judges.prov, concluded, looked_at, outcome)
             .map_err(|error| error.at_digest(digest))?;
         if let Some(resolved) = &beside {
-            self.require(&trusted, policy, resolved, &question, outcome)
+            self.require(&trusted, &judges, resolved, &question, outcome)
                 .await
                 .map_err(|error| error.at_digest(digest))?;
         }
@@ -389,13 +396,13 @@ impl VerifyRun {
     async fn require(
         &self,
         trusted: &Trusted,
-        policy: &Policy,
+        judges: &Judges<'_>,
         resolved: &Resolved,
         question: &Question<'_>,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        for predicate_type in &self.required {
-            let mut findings = self.findings(trusted, policy, predicate_type);
+        for predicate_type in judges.required {
+            let mut findings = self.findings(trusted, judges.policy, predicate_type);
             self.ask_registry(resolved, question, &mut findings).await;
             let (mut looked_in, mut found) = (Vec::new(), Vec::new());
             let decided = findings.decide(&mut looked_in, &mut found, "");
@@ -501,70 +508,6 @@ impl VerifyRun {
         })
     }
 
-    /// Where provenance has to be in the log, looks for it there.
-    ///
-    /// # Errors
-    /// Refused (`not-logged`), when it is not there; undecided, when that stayed open.
-    async fn in_the_log(
-        &self,
-        trusted: &Trusted,
-        looked_at: Result<Option<VerifiedProvenance>>,
-        outcome: &mut Outcome,
-    ) -> Result<Option<VerifiedProvenance>> {
-        let provenance = looked_at?;
-        if let (Some(access), Some(provenance)) = (&self.rekor_helm, &provenance) {
-            let found = access.prove(&self.world, &trusted.verifier, provenance).await?;
-            outcome.helm_entry = Some(found);
-        }
-        Ok(provenance)
-    }
-
-    /// Looks at the provenance layer of a chart. Answers what its PGP signature proves, if it holds.
-    async fn provenance_of(
-        &self,
-        resolved: &Resolved,
-        concluded: &Result<Vec<Accepted>>,
-        outcome: &mut Outcome,
-    ) -> Result<Option<VerifiedProvenance>> {
-        let covered = concluded.as_ref().is_ok_and(|accepted| {
-            !accepted.is_empty() && accepted.iter().all(|one| one.verified.covered().prov)
-        });
-        if !self.prov.reads(resolved.manifest.prov.is_some(), covered)? {
-            return Ok(None);
-        }
-        self.world.enter("reading the provenance");
-        let signed =
-            concluded.as_ref().ok().and_then(|accepted| accepted.first()?.verified.named());
-        let (file_name, prov) = match resolved.named_prov(signed).await {
-            Ok(found) => {
-                let (file_name, prov) = found.unwrap_or_default();
-                (file_name, Ok(prov))
-            }
-            Err(error) => (String::new(), Err(error)),
-        };
-        let digest = &resolved.manifest.chart.digest;
-        let subject = ProvSubject { digest, file_name, now: self.world.now() };
-        self.prov.judge(prov, subject, outcome).await
-    }
-
-    /// The same of `FILE.prov`.
-    async fn provenance_beside(
-        &self,
-        path: &Path,
-        digest: Digest,
-        file_name: String,
-        outcome: &mut Outcome,
-    ) -> Result<Option<VerifiedProvenance>> {
-        let chart = path.to_owned();
-        let prov = reading(&[&prov_path(path)], move || read_prov(&chart)).await;
-        let present = !matches!(prov, Ok(None));
-        if !self.prov.reads(present, false)? {
-            return Ok(None);
-        }
-        let subject = ProvSubject { digest: &digest, file_name, now: self.world.now() };
-        self.prov.judge(prov.map(Option::unwrap_or_default), subject, outcome).await
-    }
-
     /// Writes the bundle that was accepted; of several the first.
     fn keep(
         &self,
@@ -593,111 +536,12 @@ impl VerifyRun {
     }
 }
 
-/// Whether provenance could still say anything: not beside a no, or what is open.
-fn asks_for_provenance(concluded: &Result<Vec<Accepted>>) -> bool {
-    concluded.as_ref().map_or_else(|error| error.class == Class::Unsigned, |_| true)
-}
-
-/// The verdict of Sigstore, and what provenance adds to it: a no, where it decides; never a yes.
-fn with_provenance(
-    concluded: Result<Vec<Accepted>>,
-    looked_at: Result<Option<VerifiedProvenance>>,
-    outcome: &Outcome,
-) -> Result<Vec<Accepted>> {
-    match (concluded, looked_at) {
-        (Ok(accepted), Ok(_)) => Ok(accepted),
-        (_, Err(error)) => Err(error),
-        (Err(unsigned), Ok(Some(_))) if unsigned.class == Class::Unsigned => {
-            Err(only_provenance(unsigned, outcome))
-        }
-        (Err(error), Ok(_)) => Err(error),
+/// Statements that have to be there too are looked for in a registry, and a file by itself has none.
+fn check_there_is_a_registry(judges: &Judges<'_>, source: &VerifySource) -> Result<()> {
+    match (judges.required, source) {
+        ([], _) | (_, VerifySource::Repository(_)) => Ok(()),
+        ([first, ..], _) => Err(Error::usage("one bundle holds one statement")
+            .cause(format!("{first} is required too, and is looked for in the registry"))
+            .hint("--repository oci://HOST/PATH")),
     }
-}
-
-/// What is known of a chart in a registry before anything is verified.
-pub(super) fn describe(resolved: &Resolved, outcome: &mut Outcome) {
-    outcome.reference = Some(resolved.words());
-    outcome.manifest_digest = Some(resolved.manifest.digest.to_string());
-    outcome.chart_digest = Some(resolved.manifest.chart.digest.to_string());
-    outcome.prov_digest = resolved.manifest.prov.as_ref().map(|prov| prov.digest.to_string());
-    outcome.signature_repository = resolved.signature_repository();
-}
-
-/// Puts into words what the signatures bind, and what was not compared. Of several signatures only what all
-/// of them cover is signed by as many as were asked for. Answers whether all bind the manifest.
-fn note(accepted: &[Accepted], in_index: bool, outcome: &mut Outcome) -> bool {
-    let all = |part: fn(Covered) -> bool| {
-        !accepted.is_empty() && accepted.iter().all(|one| part(one.verified.covered()))
-    };
-    let named = accepted.first().and_then(|one| one.verified.named());
-    if let Some(named) = named {
-        outcome.chart = Some(Chart { name: named.name.clone(), version: named.version.clone() });
-    }
-    let covered = Covered {
-        index: all(|covered| covered.index),
-        manifest: all(|covered| covered.manifest),
-        chart: all(|covered| covered.chart),
-        prov: all(|covered| covered.prov),
-    };
-    let Covered { index, manifest, chart, prov } = covered;
-    let parts = [(index, "index"), (manifest, "manifest"), (chart, "chart"), (prov, "provenance")];
-    let parts: Vec<_> =
-        parts.into_iter().filter_map(|(covered, word)| covered.then_some(word)).collect();
-    let listed = match parts.split_last() {
-        Some((last, [])) => (*last).to_owned(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => "nothing".to_owned(),
-    };
-    outcome.notes = vec![format!("signed: {listed}")];
-    outcome.whole = chart
-        && (index || !in_index)
-        && (manifest || outcome.manifest_digest.is_none())
-        && (prov || outcome.prov_digest.is_none());
-    if outcome.manifest_digest.is_some() {
-        if !all(Covered::binds_manifest) {
-            outcome.notes.push("manifest: not signed".to_owned());
-        }
-        if accepted.iter().any(|one| one.verified.version() == VersionCheck::NotChecked) {
-            outcome.notes.push("version: not checked".to_owned());
-        }
-    }
-    if outcome.prov_digest.is_some() {
-        outcome.prov = Some(if prov { "signed" } else { "not signed" }.to_owned());
-    }
-    all(Covered::binds_manifest)
-}
-
-/// Reads a packaged chart, within bounds.
-pub(super) fn read_chart(path: &Path) -> Result<Archive> {
-    use std::io::Read;
-    let cannot = |error: std::io::Error| {
-        Error::usage("cannot open chart").on(path.display().to_string()).cause(error.to_string())
-    };
-    let file = std::fs::File::open(path).map_err(cannot)?;
-    check_size(file.metadata().map_err(cannot)?.len())?;
-    // One byte more than may be, of what grows or has no size.
-    let read = Archive::read_from(file.take(MAX_CHART_BYTES + 1)).map_err(cannot)?;
-    check_size(read.as_ref().map_or(0, |archive| archive.size))?;
-    named(path, read?)
-}
-
-/// Reads a packaged chart whose bytes, at most one more than may be, came from the file at `path`.
-pub(super) fn check_named(path: &Path, bytes: &[u8]) -> Result<Archive> {
-    check_size(bytes.len() as u64)?;
-    named(path, Archive::read(bytes)?)
-}
-
-fn check_size(size: u64) -> Result<()> {
-    if size > MAX_CHART_BYTES {
-        return Err(Error::refused(Reason::NotAChart, "not a chart")
-            .cause(format!("it is larger than {MAX_CHART_BYTES} bytes")));
-    }
-    Ok(())
-}
-
-fn named(path: &Path, archive: Archive) -> Result<Archive> {
-    if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
-        archive.check_file_name(name)?;
-    }
-    Ok(archive)
 }

@@ -27,6 +27,7 @@ mod refusal;
 mod remembered;
 mod rule;
 mod signer;
+mod spelled;
 mod statement;
 mod trust_root;
 mod verifier;
@@ -46,15 +47,16 @@ pub use logged::{UnverifiedEntry, is_entry_id};
 pub use matcher::Matcher;
 pub use pattern::{RepositoryPattern, normal_host};
 pub use policy::Policy;
-pub use policy_file::{MAX_POLICY_BYTES, NamedRule, PolicyFile, RuleTrust};
+pub use policy_file::{MAX_POLICY_BYTES, NamedRule, PolicyFile, RuleProvenance, RuleTrust};
 pub use predicate::{COSIGN_CUSTOM_PREDICATE, MAX_PREDICATE_BYTES, predicate_type};
 pub use provenance::{
-    Keyring, MAX_KEYRING_BYTES, MAX_PROVENANCE_BYTES, UnverifiedProvenance, VerifiedProvenance,
-    verify_provenance,
+    Keyring, MAX_KEYRING_BYTES, MAX_PROVENANCE_BYTES, ProvMode, UnverifiedProvenance,
+    VerifiedProvenance, verify_provenance,
 };
 pub use public_key::{LogCheck, PublicKey, TrustedKey};
 pub use rule::Rule;
 pub use signer::Signer;
+pub use spelled::Spelled;
 pub use statement::{
     COSIGN_SIGN_PREDICATE, PAYLOAD_TYPE, Statement, StatementSubject, SubjectKind,
     TITLE_ANNOTATION, VERSION_ANNOTATION,

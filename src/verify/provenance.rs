@@ -10,6 +10,7 @@
 mod keybox;
 mod keyring;
 mod keys;
+mod mode;
 mod packets;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,9 @@ use pgp::packet::{Signature, SignatureType, SignatureVersion, SubpacketData};
 use serde_json::Value;
 
 pub use self::keyring::{Keyring, MAX_KEYRING_BYTES};
-use crate::chart::Digest;
+pub use self::mode::ProvMode;
+use super::coverage::NamedVersion;
+use crate::chart::{ChartMetadata, Digest};
 use crate::error::{Error, Reason, Result};
 
 /// The largest provenance file that is read, in bytes; it holds Chart.yaml and a signature.
@@ -93,8 +96,9 @@ impl UnverifiedProvenance {
     }
 }
 
-/// Verifies the signature over a provenance file and that it names `digest` for `file_name`, which is
-/// `NAME-VERSION.tgz` whatever the file is called now.
+/// Verifies the signature over a provenance file, that it is of the chart `named`, and that it names `digest` for
+/// `NAME-VERSION.tgz`, whatever the file is called now. A file name alone would not do: `a-1.0.0-2.0.0.tgz` is of two
+/// charts.
 ///
 /// # Errors
 /// Refused: `bad-signature` for whatever is wrong with the signature or its key, `wrong-signer` for a key that is not
@@ -102,7 +106,7 @@ impl UnverifiedProvenance {
 pub fn verify_provenance(
     bytes: &[u8],
     keyring: &Keyring,
-    file_name: &str,
+    named: &NamedVersion,
     digest: &Digest,
     now: Timestamp,
 ) -> Result<VerifiedProvenance> {
@@ -116,7 +120,9 @@ pub fn verify_provenance(
     let signed = message.signed_text();
     let (judged, key) = keyring.signer_of(signature, signed.as_bytes(), signed_at)?;
     // Only now, and only this text.
-    names(&signed.replace("\r\n", "\n"), file_name, digest)?;
+    let signed = signed.replace("\r\n", "\n");
+    names(&signed, &format!("{}-{}.tgz", named.name, named.version), digest)?;
+    is_of(&signed, named)?;
     Ok(VerifiedProvenance {
         signed_by: judged.user_ids,
         fingerprint: judged.fingerprint,
@@ -200,6 +206,11 @@ fn framed(bytes: &[u8]) -> Result<String> {
     if text.lines().next().map(str::trim_end) != Some(BEGIN) {
         return Err(bad("it does not begin with a clear-signed block"));
     }
+    // Text in place of a header would stand in the block, and be signed by nobody (Go CVE-2019-11841).
+    let mut headers = text.lines().skip(1).take_while(|line| !line.is_empty());
+    if !headers.all(|line| line.starts_with("Hash: ")) {
+        return Err(bad("the clear-signed block has something else than Hash in its headers"));
+    }
     if count(BEGIN) != 1 || count(SIGNATURE) != 1 || count(END) != 1 {
         return Err(bad("it is not one clear-signed block with one signature"));
     }
@@ -251,6 +262,22 @@ fn names(text: &str, file_name: &str, digest: &Digest) -> Result<()> {
                 files.keys().take(3).cloned().collect::<Vec<_>>().join(", "),
             )),
     }
+}
+
+/// Whether the first part of the text, which is Chart.yaml, is that of the chart.
+fn is_of(text: &str, named: &NamedVersion) -> Result<()> {
+    let metadata = text.split(SEPARATOR).next().unwrap_or_default();
+    let found = ChartMetadata::from_yaml(metadata.as_bytes()).map_err(|error| {
+        let cause = error.lines.first().map(|line| line.text.clone());
+        wrong(cause.unwrap_or_else(|| "its Chart.yaml cannot be read".to_owned()))
+    })?;
+    if found.name == named.name && found.version == named.version {
+        return Ok(());
+    }
+    Err(wrong("it is of another chart").expected_found(
+        format!("{} {}  (this chart)", named.name, named.version),
+        format!("{} {}  (provenance)", found.name, found.version),
+    ))
 }
 
 fn wrong(cause: impl Into<String>) -> Error {

@@ -45,12 +45,15 @@ fn a_pipe_that_nobody_writes_to_ends_with_the_time_out() {
     let world = World::new();
     let file = Chart::new("web", "1.4.2").write_to(world.directory()).unwrap();
     let file = file.display().to_string();
-    for name in ["web-1.4.2.tgz.sigstore.json", "pipe.tgz"] {
+    for name in ["web-1.4.2.tgz.sigstore.json", "pipe.tgz", "keyring"] {
         let made = std::process::Command::new("mkfifo").arg(world.path(name)).status().unwrap();
         assert!(made.success());
     }
     let pipe = world.argument("pipe.tgz");
-    for arguments in [vec![file.as_str()], vec![pipe.as_str()]] {
+    let keyring = world.argument("keyring");
+    for arguments in
+        [vec![file.as_str()], vec![pipe.as_str()], vec![file.as_str(), "--keyring", &keyring]]
+    {
         let (sender, receiver) = std::sync::mpsc::channel();
         let mut words: Vec<String> = ["verify", "--timeout", "1s"].map(str::to_owned).to_vec();
         words.extend(arguments.iter().map(|word| (*word).to_owned()));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cli_support::{Setting, verify_words};
 use crate::support::{Ended, World};
 
-const SCHEMA: &str = include_str!("../../docs/report.schema.json");
+pub(crate) const SCHEMA: &str = include_str!("../../docs/report.schema.json");
 const VERSION_SCHEMA: &str = include_str!("../../docs/version.schema.json");
 
 /// The words of the schema language that our schemas use, and no others.
@@ -281,7 +281,7 @@ fn the_closed_lists_are_those_of_the_interface() {
             "wrong-signer bad-signature wrong-chart wrong-version wrong-predicate not-covered unsigned
              not-found unauthorized throttled unreachable trust-expired not-a-chart malformed
              untrusted-instance unsupported-format clock-behind limit-reached trust-unusable no-identity
-             bad-token service-unreachable usage too-few-signatures no-provenance denied \
+             bad-token service-unreachable usage too-few-signatures no-provenance provenance-only denied \
              no-rule not-logged wrong-time",
         ),
         ("/$defs/verdict/enum", "verified signed pushed unsigned refused undecided not-found usage"),

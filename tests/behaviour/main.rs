@@ -44,6 +44,7 @@ mod legacy_support;
 mod legacy_verify;
 mod policy_command;
 mod policy_export;
+mod policy_prov;
 mod policy_support;
 mod policy_verify;
 mod prov_support;

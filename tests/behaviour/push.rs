@@ -1,7 +1,9 @@
 //! `push`: what `helm push` stores, byte for byte, and one step to sign it.
 
+use std::sync::{Arc, Mutex};
+
 use helm_sigstore_kit::chart::{CREATED, Chart, MODIFIED};
-use helm_sigstore_kit::registry::digest_of;
+use helm_sigstore_kit::registry::{Action, Fault, digest_of};
 use serde_json::Value;
 
 use crate::sign_support::{asked, assert_nothing_public, lines, provenance};
@@ -209,10 +211,41 @@ fn the_outputs_of_github_actions_name_what_was_pushed() {
     world.run(&["push", &files[0], &files[1], &target, "--github-output"]).exits(0);
     let (_, other) = manifest(&world, "api", "1.0.0");
     let text = std::fs::read_to_string(world.path("outputs")).unwrap();
-    assert!(
-        text.starts_with(&format!("digest<<END_OF_digest\n{digest}\n{other}\nEND_OF_digest\n")),
-        "{text}"
-    );
+    // Each chart is told of when it ends, and all of them in order at last: of two outputs of one name the later counts.
+    let all = format!("digest<<END_OF_digest\n{digest}\n{other}\nEND_OF_digest\n");
+    assert!(text.contains(&all) && text.rfind("digest<<") == text.rfind(&all), "{text}");
+    assert!(text.starts_with("digest="), "{text}");
+}
+
+#[test]
+fn nothing_is_pushed_that_could_not_be_told_of() {
+    let mut world = World::new();
+    let file = write(&world, &Chart::new("web", "1.0.0"));
+    // A directory cannot be written, whoever asks.
+    world.environment.insert("GITHUB_OUTPUT".to_owned(), world.argument("."));
+    push(&world, &file, &["--github-output"]).exits(2).says("cannot write outputs");
+    assert!(world.registry.requests().is_empty());
+    push(&world, &file, &["--github-output", "--sign"]).exits(2).says("cannot write outputs");
+    assert!(world.registry.requests().is_empty());
+    assert_nothing_public(&world);
+}
+
+#[test]
+fn a_chart_is_told_of_when_it_ends_and_not_when_all_have_ended() {
+    let mut world = World::new();
+    let files = ["web", "api"].map(|name| write(&world, &Chart::new(name, "1.0.0")));
+    world.environment.insert("GITHUB_OUTPUT".to_owned(), world.argument("outputs"));
+    let (seen, outputs) = (Arc::new(Mutex::new(String::new())), world.path("outputs"));
+    let last = Arc::clone(&seen);
+    world.registry.fault(Fault::new("/charts/api/", Action::Delay(300)));
+    let reads = Action::run(move |_| {
+        *last.lock().unwrap() = std::fs::read_to_string(&outputs).unwrap_or_default();
+    });
+    world.registry.fault(Fault::new("/charts/api/manifests/", reads).method("PUT"));
+    let target = world.target();
+    world.run(&["push", &files[0], &files[1], &target, "--github-output"]).exits(0);
+    let seen = seen.lock().unwrap();
+    assert!(seen.contains(&format!("ref={}:1.0.0\n", world.repository("web"))), "{seen}");
 }
 
 #[test]

@@ -40,6 +40,18 @@ judges() {
     helm_sigstore verify "$file" --trusted-root "$KIT_TRUSTED_ROOT" --offline --keyring "$ring" "$@"
 }
 
+# by_policy WHAT RING: a policy that says this of provenance, beside the ring; nobody whom it trusts has signed anything.
+by_policy() {
+    printf 'schema: helm-sigstore.policy/v1\nrules:\n  - repositories: ["%s/**"]\n    any-of:\n      - email: %s\n        issuer: %s\n    prov: %s\n    keyring: %s\n' \
+        "$KIT_REGISTRY" nobody@example.com https://issuer.example "$1" "$2" >"$WORK/prov-$1-$2.yaml"
+    printf %s "$WORK/prov-$1-$2.yaml"
+}
+
+# judges_as POLICY FILE: by the rule for a chart of that name.
+judges_as() {
+    helm_sigstore verify "$2" --policy "$1" --as "oci://$KIT_REGISTRY/charts/web:1.4.2" --trusted-root "$KIT_TRUSTED_ROOT" --offline
+}
+
 provenance() {
     local helm user data file
     if ! command -v gpg >/dev/null; then
@@ -51,7 +63,7 @@ provenance() {
     PLACE=file
     LOG=-
     NEEDS="gpg $CHART_HELM"
-    local good='provenance verified, unsigned in Sigstore'
+    local good='provenance verified, unsigned in Sigstore' alone='^Accepted by: provenance alone; unsigned in Sigstore$'
     row "(makes keys)" gpg_keys
     [ -z "${MISSING[gpg]:-}" ] || return 0
     gpg_here --export >"$WORK/ring.gpg"
@@ -71,7 +83,16 @@ provenance() {
     gpg_here --export >"$WORK/revoked.gpg"
     row -e 5 -g 'the key is revoked' "verify --keyring, revoked" judges "$PROVS/gone/web-1.4.2.tgz" "$WORK/revoked.gpg"
     gpg_here --export rsa@example.com >"$WORK/rsa.gpg"
+    gpg_here --export ed@example.com >"$WORK/ed.gpg"
     row -e 5 -g 'unknown key' "verify --keyring, of others" judges "$PROVS/ed/web-1.4.2.tgz" "$WORK/rsa.gpg"
+    for user in ed sub old; do
+        file=$PROVS/$user/web-1.4.2.tgz
+        row -g "$alone" "verify --policy, prov: accept, $user" judges_as "$(by_policy accept ring.gpg)" "$file"
+        row -e 3 -g "$good" "verify --policy, prov: require, $user" judges_as "$(by_policy require ring.gpg)" "$file"
+        row -e 5 -g 'unknown key' "verify --policy, prov: accept, $user, of others" judges_as "$(by_policy accept rsa.gpg)" "$file"
+    done
+    row -e 5 -g 'the key is revoked' "verify --policy, prov: accept, revoked" judges_as "$(by_policy accept revoked.gpg)" \
+        "$PROVS/gone/web-1.4.2.tgz"
 
     # What Helm itself signs, and whether it accepts what we pushed.
     gpg_here --export-secret-keys rsa@example.com >"$WORK/secret.gpg"
@@ -90,6 +111,11 @@ provenance() {
             --keyring "$WORK/rsa.gpg" "oci://$KIT_REGISTRY/prov-$helm/web" --version 1.4.2 --destination "$HELM_DATA_HOME"
         row -e 3 -g "$good" "verify REF --keyring" helm_sigstore verify "oci://$KIT_REGISTRY/prov-$helm/web:1.4.2" \
             --plain-http --trusted-root "$KIT_TRUSTED_ROOT" --keyring "$WORK/rsa.gpg"
+        row -g "$alone" "verify REF --policy, prov: accept" helm_sigstore verify "oci://$KIT_REGISTRY/prov-$helm/web:1.4.2" \
+            --plain-http --trusted-root "$KIT_TRUSTED_ROOT" --policy "$(by_policy accept rsa.gpg)"
+        row -e 5 -g 'unknown key' "verify REF --policy, prov: accept, of others" helm_sigstore verify \
+            "oci://$KIT_REGISTRY/prov-$helm/web:1.4.2" --plain-http --trusted-root "$KIT_TRUSTED_ROOT" \
+            --policy "$(by_policy accept ed.gpg)"
     done
 
     # Helm's own test data, some with integers of RSA that are not in their shortest form.

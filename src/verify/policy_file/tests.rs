@@ -1,5 +1,5 @@
 use super::*;
-use crate::verify::{NameKind, Policy, Signer};
+use crate::verify::{LogCheck, NameKind, Policy, Signer};
 
 const RULE: &str = "schema: helm-sigstore.policy/v1\nrules:\n  - repositories: [ghcr.io/acme/*]\n";
 const JANE: &str =
@@ -34,6 +34,9 @@ fn every_key_of_the_grammar_is_read() {
     instance: acme
     signed-after: 2026-01-01
     signed-before: 2027-01-01T12:00:00Z
+    prov: require
+    keyring: acme.gpg
+    require-predicate: [spdx, https://acme.example/review/v1]
     any-of:
       - github: acme/charts@refs/tags/*
         signer-workflow: acme/ci/.github/workflows/sign.yml
@@ -76,6 +79,10 @@ fn every_key_of_the_grammar_is_read() {
     assert_eq!(rule.rule.keys[0].log, LogCheck::Ignored);
     assert_eq!(rule.rule.identities[0].constraints.len(), 12);
     assert_eq!(rule.trust, RuleTrust::Instance("acme".to_owned()));
+    let keyring = Some("acme.gpg".to_owned());
+    let prov = RuleProvenance { mode: ProvMode::Require, accept: false, keyring };
+    assert_eq!(rule.prov, Some(prov));
+    assert_eq!(rule.required, ["https://spdx.dev/Document", "https://acme.example/review/v1"]);
     assert_eq!(rule.rule.signed_after.unwrap().to_string(), "2026-01-01T00:00:00Z");
     assert_eq!(
         (rule.rule.denied.len(), rule.rule.denied_keys.len(), rule.rule.denied_digests.len()),
@@ -96,8 +103,40 @@ fn what_is_wrong_is_said_with_line_and_column() {
     let jane = RULE.to_owned() + JANE;
     for (text, place, words) in [
         (jane.clone() + "    colour: red\n", "line 7, column 5", "colour"),
-        (jane.clone() + "    prov: signed\n", "line 7, column 5", "prov"),
-        (jane.clone() + "    require-predicate: x\n", "line 7, column 5", "require-predicate"),
+        (jane.clone() + "    prov: signed\n", "line 7, column 11", "prov is one of"),
+        (
+            jane.clone() + "    prov: true\n    keyring: a.gpg\n",
+            "line 7, column 11",
+            "prov is one of",
+        ),
+        (jane.clone() + "    prov: require\n", "line 7, column 11", "needs a keyring"),
+        (jane.clone() + "    prov: accept\n", "line 7, column 11", "needs a keyring"),
+        (jane.clone() + "    prov: if-present\n", "line 7, column 11", "needs a keyring"),
+        (jane.clone() + "    prov: ignore\n    keyring: a\n", "line 8, column 14", "prov: ignore"),
+        (jane.clone() + "    keyring: ''\n", "line 7, column 14", "keyring is empty"),
+        (jane.clone() + "    keyring: a.gpg\n    prov:\n", "line 8", ""),
+        (
+            jane.clone() + "    prov: accept\n    keyring: a\n    signed-after: 2026-01-01\n",
+            "line 7, column 11",
+            "proves no time",
+        ),
+        (
+            jane.clone() + "    prov: accept\n    keyring: a\n    signed-before: 2026-01-01\n",
+            "line 7, column 11",
+            "proves no time",
+        ),
+        (jane.clone() + "    require-predicate: spdx\n", "line 7, column 24", ""),
+        (jane.clone() + "    require-predicate: []\n", "line 7, column 24", "empty"),
+        (
+            jane.clone() + "    require-predicate: [sbom]\n",
+            "line 7, column 25",
+            "no such predicate",
+        ),
+        (
+            jane.clone() + "    require-predicate: [spdx, spdxjson]\n",
+            "line 7, column 31",
+            "listed twice",
+        ),
         (jane.clone() + "    name: a\n    name: b\n", "line 8, column 5", "name"),
         (jane.clone() + "        issuer: https://other.example\n", "line 7, column 9", "issuer"),
         (jane.clone() + "    <<: {name: x}\n", "line 7, column 5", "<<"),
@@ -157,6 +196,17 @@ fn what_is_wrong_is_said_with_line_and_column() {
             "{place} {words:?}: {cause}\n{text}"
         );
     }
+}
+
+#[test]
+fn a_keyring_alone_means_that_provenance_decides_where_there_is_some() {
+    let policy = parse(&format!("{RULE}{JANE}    keyring: a.gpg\n")).unwrap();
+    let prov = policy.rules()[0].prov.clone().unwrap();
+    assert_eq!((prov.mode, prov.accept, prov.as_str()), (ProvMode::IfPresent, false, "if-present"));
+    let policy = parse(&format!("{RULE}{JANE}    prov: ignore\n")).unwrap();
+    let prov = policy.rules()[0].prov.clone().unwrap();
+    assert_eq!((prov.mode, prov.keyring), (ProvMode::Ignore, None));
+    assert_eq!(parse(&format!("{RULE}{JANE}")).unwrap().rules()[0].prov, None);
 }
 
 #[test]

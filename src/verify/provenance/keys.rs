@@ -16,8 +16,8 @@ use super::{has_unknown_critical, is_strong};
 /// Self-signatures with SHA-1 count until this time, in seconds: 2023-02-01. Many old keys have no others, and
 /// nobody can choose what stands in them.
 const SHA1_UNTIL: i64 = 1_675_209_600;
-/// The bytes of the public parameters of an RSA key of 2048 bits, without the exponent.
-const MIN_RSA_BYTES: usize = 256;
+/// The shortest modulus of an RSA key that counts.
+const MIN_RSA_BITS: u16 = 2048;
 
 /// A key that could sign.
 #[derive(Debug)]
@@ -93,14 +93,13 @@ fn by_subkey(
     check_algorithm(&subkey.key)?;
     let of_type = |typ: SignatureType| {
         subkey.signatures.iter().filter(move |one| {
-            one.typ() == Some(typ)
-                && counts(one)
-                && one.verify_subkey_binding(primary, &subkey.key).is_ok()
+            one.typ() == Some(typ) && one.verify_subkey_binding(primary, &subkey.key).is_ok()
         })
     };
+    // Whatever its hash and whatever else it says, as below: a weak revocation is better heard than passed over.
     check_revocations(of_type(SignatureType::SubkeyRevocation), "subkey", signed_at)?;
-    let binding = in_effect(of_type(SignatureType::SubkeyBinding), signed_at)
-        .ok_or("the subkey is not bound to its key")?;
+    let bindings = of_type(SignatureType::SubkeyBinding).filter(|one| counts(one));
+    let binding = in_effect(bindings, signed_at).ok_or("the subkey is not bound to its key")?;
     if signs(binding) != Some(true) {
         return Err("the subkey is not one to sign with".to_owned());
     }
@@ -240,13 +239,20 @@ fn check_revocations<'a>(
 fn check_algorithm(key: &impl KeyDetails) -> Result<(), String> {
     match key.algorithm() {
         PublicKeyAlgorithm::RSA | PublicKeyAlgorithm::RSASign
-            if key.public_params().write_len() < MIN_RSA_BYTES =>
+            if !key.public_params().to_bytes().is_ok_and(|bytes| is_long_rsa(&bytes)) =>
         {
             Err("the key is an RSA key of less than 2048 bits".to_owned())
         }
         PublicKeyAlgorithm::DSA => Err("the key is a DSA key, which is weak".to_owned()),
         _ => Ok(()),
     }
+}
+
+/// Whether the modulus of an RSA key, the first of its two numbers (RFC 9580, section 5.6.1), is long enough. Its length
+/// in bits stands in front.
+pub(super) fn is_long_rsa(parameters: &[u8]) -> bool {
+    let bits = parameters.first_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes));
+    bits >= MIN_RSA_BITS
 }
 
 fn check_arithmetic(

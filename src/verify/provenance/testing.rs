@@ -6,8 +6,8 @@ use pgp::composed::{
 };
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{
-    KeyFlags, RevocationCode, SecretKey, SecretSubkey, Signature, SignatureConfig, SignatureType,
-    Subpacket, SubpacketData,
+    KeyFlags, Notation, RevocationCode, SecretKey, SecretSubkey, Signature, SignatureConfig,
+    SignatureType, Subpacket, SubpacketData,
 };
 use pgp::ser::Serialize as _;
 use pgp::types::{Duration, Password, SignedUser, SigningKey, Tag, Timestamp};
@@ -182,14 +182,14 @@ impl Key {
         self.public.public_subkeys.push(SignedPublicSubKey::new(key, vec![signature]));
     }
 
-    pub(super) fn revoke_subkey(&mut self, code: RevocationCode, when: u32) {
+    pub(super) fn revoke_subkey(&mut self, code: RevocationCode, when: u32, more: Vec<Subpacket>) {
         let key = self.subkey.public_key().clone();
         let signature = config(
             &self.primary,
             SignatureType::SubkeyRevocation,
             HashAlgorithm::Sha256,
             when,
-            vec![reason(code)],
+            more.into_iter().chain([reason(code)]).collect(),
         )
         .sign_subkey_binding(&self.primary, &self.public.primary_key, &Password::empty(), &key)
         .unwrap();
@@ -238,6 +238,16 @@ pub(super) fn with_hash(signature: &Signature, hash: HashAlgorithm) -> Signature
     config.hash_alg = hash;
     let (value, bytes) = (signature.signed_hash_value(), signature.signature());
     Signature::from_config(config, value.unwrap(), bytes.unwrap().clone()).unwrap()
+}
+
+/// Something critical that nobody knows.
+pub(super) fn unknown() -> Subpacket {
+    let notation = Notation {
+        readable: false,
+        name: "salt@notations.openpgpjs.org".into(),
+        value: vec![7; 16].into(),
+    };
+    Subpacket::critical(SubpacketData::Notation(notation)).unwrap()
 }
 
 /// A detached signature, to be put where it does not belong.

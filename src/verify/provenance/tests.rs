@@ -3,7 +3,7 @@ use pgp::packet::{Notation, RevocationCode, Subpacket};
 use pgp::types::Duration;
 
 use super::testing::{
-    DIGEST, FILE, Key, MADE, SIGNED, Says, clear_sign, signature, text, with_hash,
+    DIGEST, FILE, Key, MADE, SIGNED, Says, clear_sign, signature, text, unknown, with_hash,
 };
 use super::*;
 use crate::error::Class;
@@ -12,9 +12,13 @@ fn now() -> Timestamp {
     Timestamp::from_second(i64::from(SIGNED) + 100_000).unwrap()
 }
 
+fn named() -> NamedVersion {
+    NamedVersion { name: "web".to_owned(), version: "1.4.2".to_owned() }
+}
+
 fn judge(prov: &str, ring: &[u8]) -> Result<VerifiedProvenance> {
     let digest = Digest::parse(DIGEST).unwrap();
-    verify_provenance(prov.as_bytes(), &Keyring::parse(ring).unwrap(), FILE, &digest, now())
+    verify_provenance(prov.as_bytes(), &Keyring::parse(ring).unwrap(), &named(), &digest, now())
 }
 
 #[track_caller]
@@ -203,11 +207,15 @@ fn a_subkey_signs_if_it_is_bound_both_ways() {
     let key = bound(&Says { lasts: Some(500), ..Says::default() }, true);
     refuses(&key.subkey_signs(), &key, "had expired");
     let mut key = bound(&Says::default(), true);
-    key.revoke_subkey(RevocationCode::KeyCompromised, SIGNED + 10);
+    key.revoke_subkey(RevocationCode::KeyCompromised, SIGNED + 10, Vec::new());
     refuses(&key.subkey_signs(), &key, "subkey is revoked");
     let mut key = bound(&Says::default(), true);
-    key.revoke_subkey(RevocationCode::KeyRetired, SIGNED + 10);
+    key.revoke_subkey(RevocationCode::KeyRetired, SIGNED + 10, Vec::new());
     judge(&key.subkey_signs(), &key.ring()).unwrap();
+    // What would not count as a binding counts as a revocation.
+    let mut key = bound(&Says::default(), true);
+    key.revoke_subkey(RevocationCode::KeyCompromised, SIGNED + 10, vec![unknown()]);
+    refuses(&key.subkey_signs(), &key, "subkey is revoked");
 
     // Somebody else's subkey, with the binding that it has there.
     let other = bound(&Says::default(), true);
@@ -240,6 +248,56 @@ fn one_block_one_signature_and_nothing_around_them() {
 }
 
 #[test]
+fn nothing_but_hash_stands_in_front_of_what_is_signed() {
+    let key = Key::new(&Says::default());
+    let prov = key.signs();
+    let (head, body) = prov.split_once("\n\n").unwrap();
+    assert!(head.contains("\nHash: "), "{head}");
+    for shown in ["files:", "Hash", "Comment: x", "NotDashEscaped: y", " ", "Hash: SHA512\t\nx"] {
+        let around = format!("{head}\n{shown}\n\n{body}");
+        refuses(&around, &key, "");
+        assert!(UnverifiedProvenance::read(around.as_bytes()).is_err(), "{shown}");
+    }
+    // A line that ends in another way is another text.
+    refuses(&prov.replacen("name: web\n", "name: web\r", 1), &key, "");
+}
+
+#[test]
+fn a_modulus_is_counted_without_its_exponent() {
+    let parameters = |bits: u16, exponent: usize| {
+        let number =
+            |bits: u16| [bits.to_be_bytes().to_vec(), vec![0xff; usize::from(bits.div_ceil(8))]];
+        let exponent = u16::try_from(exponent).unwrap();
+        [number(bits), number(exponent)].concat().concat()
+    };
+    assert!(super::keys::is_long_rsa(&parameters(2048, 17)));
+    assert!(super::keys::is_long_rsa(&parameters(4096, 17)));
+    for (bits, exponent) in [(2047, 17), (2000, 17), (1024, 1024), (512, 4096)] {
+        assert!(!super::keys::is_long_rsa(&parameters(bits, exponent)), "{bits}");
+    }
+    assert!(!super::keys::is_long_rsa(&[]));
+}
+
+#[test]
+fn the_chart_that_was_signed_is_named_by_chart_yaml_and_not_by_its_file_alone() {
+    let key = Key::new(&Says::default());
+    let signs =
+        |text: &str| clear_sign(&key.primary, text, HashAlgorithm::Sha512, SIGNED, Vec::new());
+    for (from, to) in [
+        ("name: web", "name: web-1"),
+        ("version: 1.4.2", "version: 1.4.3"),
+        ("version: 1.4.2", "version: \"1.4.2 \""),
+        ("name: web\n", ""),
+        ("name: web\n", "name: web\nname: web\n"),
+        ("apiVersion: v2\n", "- x\n"),
+    ] {
+        let error = judge(&signs(&text().replace(from, to)), &key.ring()).unwrap_err();
+        assert_eq!(error.reason, Reason::WrongChart, "{to}: {error}");
+    }
+    judge(&signs(&text().replace("apiVersion: v2\n", "")), &key.ring()).unwrap();
+}
+
+#[test]
 fn only_the_digest_of_this_file_counts_and_no_key_is_there_twice() {
     let key = Key::new(&Says::default());
     let signs =
@@ -261,7 +319,8 @@ fn only_the_digest_of_this_file_counts_and_no_key_is_there_twice() {
         assert!(unverified.names(FILE, &Digest::parse(DIGEST).unwrap()).is_err());
     }
     // Beside others it counts; dashes are escaped and come back.
-    let more = format!("- a\n{}  other-1.tgz: sha256:{zero}\n", text());
+    let keywords = text().replace("\n\n...", "\nkeywords:\n- a\n\n...");
+    let more = format!("{keywords}  other-1.tgz: sha256:{zero}\n");
     judge(&signs(&more), &key.ring()).unwrap();
     let unverified = UnverifiedProvenance::read(signs(&more).as_bytes()).unwrap();
     unverified.names(FILE, &Digest::parse(DIGEST).unwrap()).unwrap();
@@ -309,12 +368,12 @@ fn a_mutated_file_or_ring_never_panics_and_never_says_another_digest() {
             }
         }
         if round % 2 == 0 {
-            if let Ok(found) = verify_provenance(&bytes, &good, FILE, &digest, now()) {
+            if let Ok(found) = verify_provenance(&bytes, &good, &named(), &digest, now()) {
                 assert_eq!(found.digest, digest);
             }
             let _ = UnverifiedProvenance::read(&bytes);
         } else if let Ok(ring) = Keyring::parse(&bytes) {
-            let _ = verify_provenance(&prov, &ring, FILE, &digest, now());
+            let _ = verify_provenance(&prov, &ring, &named(), &digest, now());
         }
     }
 }
