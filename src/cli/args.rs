@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use super::export::ConsumerArg;
 use super::identities::IdentityArgs;
 use super::policy::PolicyArgs;
+use super::rekor::{RekorArgs, RekorServerArgs, SearchArgs, UploadArgs};
 use super::services::ServiceArgs;
 use super::sign_in::OidcArgs;
 use crate::consumer::Reader;
@@ -35,9 +36,16 @@ pub(super) enum Command {
     Key(KeyArgs),
     Policy(PolicyCommand),
     Push(Box<PushArgs>),
+    Rekor(RekorArgs),
+    /// The name that `rekor search` has in the older plugin.
+    #[command(hide = true)]
+    Search(Box<SearchArgs>),
     Sign(Box<SignArgs>),
     Tree(Box<TreeArgs>),
     Trust(Box<TrustCommand>),
+    /// The name that `rekor upload` has in the older plugin.
+    #[command(hide = true)]
+    Upload(Box<UploadArgs>),
     Verify(Box<VerifyArgs>),
     Version(VersionArgs),
 }
@@ -54,9 +62,12 @@ impl Command {
             ("key", KeyArgs::augment_args),
             ("policy", PolicyCommand::augment_args),
             ("push", PushArgs::augment_args),
+            ("rekor", RekorArgs::augment_args),
+            ("search", SearchArgs::augment_args),
             ("sign", SignArgs::augment_args),
             ("tree", TreeArgs::augment_args),
             ("trust", TrustCommand::augment_args),
+            ("upload", UploadArgs::augment_args),
             ("verify", VerifyArgs::augment_args),
             ("version", VersionArgs::augment_args),
         ];
@@ -71,8 +82,11 @@ impl Command {
             Self::Detach(arguments) => Some(&arguments.registry),
             Self::Doctor(arguments) => Some(&arguments.registry),
             Self::Push(arguments) => Some(&arguments.registry),
+            Self::Rekor(arguments) => Some(arguments.registry()),
+            Self::Search(arguments) => Some(&arguments.registry),
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
+            Self::Upload(arguments) => Some(&arguments.registry),
             Self::Verify(arguments) => Some(&arguments.registry),
             Self::Policy(command) => command.registry(),
             Self::Completion(_) | Self::Key(_) | Self::Trust(_) | Self::Version(_) => None,
@@ -362,8 +376,12 @@ pub(super) struct VerifyArgs {
     /// Keyring whose keys may have signed the provenance file (binary, armored or GnuPG's pubring.kbx): then its PGP
     /// signature decides too; default: KEYRING. A keyring in GNUPGHOME or ~/.gnupg is used to report (`--keyring
     /// acme.gpg`)
-    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, visible_alias = "public-key", value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub keyring: Option<String>,
+
+    /// Ask for more: the provenance has to be in Rekor v1 too, as `rekor upload` puts it there
+    #[arg(long)]
+    pub rekor_helm: bool,
 
     /// Open no socket but to the registries that are named; with a FILE none at all
     #[arg(long)]
@@ -389,6 +407,8 @@ pub(super) struct VerifyArgs {
     pub chart: ChartArgs,
     #[command(flatten)]
     pub trust: TrustArgs,
+    #[command(flatten)]
+    pub rekor_server: RekorServerArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
     #[command(flatten)]

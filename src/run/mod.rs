@@ -9,6 +9,8 @@ mod formats;
 mod packaged;
 mod provenance;
 mod push;
+mod rekor;
+mod rekor_search;
 mod repair;
 mod report;
 mod resolve;
@@ -33,6 +35,10 @@ pub use provenance::{
     DefaultKeyring, ProvCheck, ProvKeys, ProvenanceReport, load_keyring, read_keyring,
 };
 pub use push::{PushObject, PushRun};
+pub use rekor::{
+    HelmEntryReport, LoggedProvenance, ReadyProvenance, RekorAccess, RekorRun, Uploaded,
+};
+pub use rekor_search::{Found, FoundEntry, Sought};
 pub use repair::{Mended, Supplied, words as fault_words};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,

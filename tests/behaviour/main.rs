@@ -64,6 +64,7 @@ mod registry_referrers;
 mod registry_tls;
 mod registry_trouble;
 mod registry_uploads;
+mod rekor_helm;
 mod sign_attach;
 mod sign_chart;
 mod sign_fallback;

@@ -61,6 +61,10 @@ fn one_command_by_itself_is_read_as_with_all_of_them() {
         "policy init --from oci://r/web:1 policy.yaml",
         "policy export flux oci://r/web:1 --certificate-identity a --certificate-oidc-issuer c",
         "completion bash",
+        "rekor upload web.tgz --public-key k -y",
+        "rekor search --sha 00 -o json",
+        "search web.tgz --email a@b",
+        "upload oci://r/web:1 --rekor-server https://r",
     ] {
         match (plain(&words(text), &none), whole(&words(text), &none, false)) {
             (Some(plain), Ok(whole)) => assert_eq!(told(&plain), told(&whole), "{text}"),
@@ -174,6 +178,7 @@ fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
         "doctor",
         "key",
         "policy",
+        "search",
         "sign",
         "tree",
         "verify",
@@ -259,6 +264,11 @@ fn every_help_begins_with_an_example_that_works() {
             "policy",
             "policy init",
             "policy test",
+            "rekor",
+            "rekor search",
+            "rekor upload",
+            "rekor verify",
+            "search",
             "sign",
             "tree",
             "trust",
@@ -266,6 +276,7 @@ fn every_help_begins_with_an_example_that_works() {
             "trust update",
             "trust show",
             "trust export",
+            "upload",
             "verify",
             "version",
         ] {
