@@ -14,13 +14,11 @@ use crate::consumer::{Acceptance, Facts, Opinion, Reader, diagnose};
 use crate::error::{Class, Error, Result};
 use crate::net::bounded_line;
 use crate::run::{
-    Diagnosis, DoctorRun, Formats, Limits, ListingReport, Place, PolicySource, ProvCheck, Scope,
-    SignatureReport, Status, Tool, VerifyRun, fault_words,
+    Diagnosis, DoctorRun, Formats, Limits, ListingReport, Place, Scope, SignatureReport, Status,
+    Tool, VerifyRun, fault_words,
 };
 use crate::trust::PRODUCTION;
-use crate::verify::{
-    COSIGN_SIGN_PREDICATE, Identity, LogCheck, Match, Matcher, Policy, TrustedKey,
-};
+use crate::verify::{Identity, LogCheck, Matcher, Policy, TrustedKey};
 
 /// The schema of the JSON form; `docs/doctor.schema.json` has it.
 const SCHEMA: &str = "helm-sigstore.doctor/v1";
@@ -127,21 +125,14 @@ pub(super) fn run(arguments: DoctorArgs, context: &mut Context<'_, '_>) -> Resul
     let host = Some(reference.host.as_str());
     let weakened = setup::weakened_at(&arguments.registry, host, signatures.as_ref());
     let elsewhere = signatures.as_ref().map(|prefix| format!("{}/{}", prefix.host, prefix.path));
+    let trust = trust::trust(&arguments.trust, false, context)?;
+    let verify = VerifyRun {
+        signature_repository: signatures,
+        scope: Scope { limits: Limits::default(), accept: Formats::ALL, all: true },
+        ..VerifyRun::new(context.world.clone(), registry, trust, policy)
+    };
     let run = DoctorRun {
-        verify: VerifyRun {
-            world: context.world.clone(),
-            registry,
-            signature_repository: signatures,
-            trust: trust::trust(&arguments.trust, false, context)?,
-            policy,
-            policy_file: PolicySource::Flags,
-            matching: Match::Manifest,
-            prov: ProvCheck::ignored(),
-            scope: Scope { limits: Limits::default(), accept: Formats::ALL, all: true },
-            predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
-            required: Vec::new(),
-            repeated_flags: Vec::new(),
-        },
+        verify,
         weakened,
         repair: arguments.repair.then(|| arguments.bundle.iter().map(PathBuf::from).collect()),
     };
