@@ -30,6 +30,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     Attest(Box<AttestArgs>),
     Completion(CompletionArgs),
+    Detach(Box<DetachArgs>),
     Key(KeyArgs),
     Policy(PolicyCommand),
     Push(Box<PushArgs>),
@@ -51,9 +52,10 @@ impl Command {
     /// The definition of the command `name` by itself.
     pub(super) fn definition_of(name: &str) -> Option<clap::Command> {
         type Define = fn(clap::Command) -> clap::Command;
-        let all: [(&'static str, Define); 13] = [
+        let all: &[(&'static str, Define)] = &[
             ("attest", AttestArgs::augment_args),
             ("completion", CompletionArgs::augment_args),
+            ("detach", DetachArgs::augment_args),
             ("key", KeyArgs::augment_args),
             ("policy", PolicyCommand::augment_args),
             ("push", PushArgs::augment_args),
@@ -66,7 +68,7 @@ impl Command {
             ("verify", VerifyArgs::augment_args),
             ("version", VersionArgs::augment_args),
         ];
-        let (name, define) = all.into_iter().find(|(known, _)| *known == name)?;
+        let (name, define) = all.iter().find(|(known, _)| *known == name)?;
         Some(define(clap::Command::new(name)))
     }
 
@@ -74,6 +76,7 @@ impl Command {
     pub(super) fn registry(&self) -> Option<&RegistryArgs> {
         match self {
             Self::Attest(arguments) => Some(&arguments.registry),
+            Self::Detach(arguments) => Some(&arguments.registry),
             Self::Push(arguments) => Some(&arguments.registry),
             Self::Rekor(arguments) => Some(arguments.registry()),
             Self::Search(arguments) => Some(&arguments.registry),
@@ -416,6 +419,29 @@ pub(super) struct TreeArgs {
     /// Chart whose attachments are listed
     #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
     pub reference: String,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Take a signature off a chart, or what else is attached to it, and nothing of anybody else's.
+#[derive(Debug, Args)]
+pub(super) struct DetachArgs {
+    /// Chart that it is attached to
+    #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+    pub reference: String,
+
+    /// What is taken off, as `tree` shows it; may be given several times: `--digest sha256:7e60…`
+    #[arg(long, value_name = "DIGEST", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub digest: Vec<String>,
+
+    /// Do not ask before it is taken off
+    #[arg(long, short)]
+    pub yes: bool,
 
     #[command(flatten)]
     pub version: VersionOf,

@@ -3,6 +3,7 @@
 mod args;
 mod attest;
 mod completion;
+mod detach;
 mod drive;
 mod environment;
 mod export;
@@ -84,6 +85,8 @@ enum Ended {
     Rekor(Box<rekor::Document>),
     /// What is attached to a chart.
     Tree(Box<tree::Document>),
+    /// What was taken off a chart.
+    Detached(Box<detach::Document>),
 }
 
 /// What a command needs of the world.
@@ -220,6 +223,16 @@ fn finish(
             }
             return tree.exit_code();
         }
+        Ok(Ended::Detached(detached)) => {
+            match json {
+                true => printer.json(&detached),
+                false => printer.text(&detach::words(&detached)),
+            }
+            if let Some(error) = detached.error().filter(|_| !json) {
+                printer.error(error, "what was removed is said above; run it again for the rest");
+            }
+            return detached.exit_code();
+        }
         Ok(Ended::Report(report)) => report,
         Err(error) => failed(error, subject, tool),
     };
@@ -299,6 +312,10 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
         Command::Verify(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: false };
             verify::run(*arguments, context)
+        }
+        Command::Detach(arguments) => {
+            context.subject.inputs = vec![arguments.reference.clone()];
+            detach::run(*arguments, context)
         }
         Command::Tree(arguments) => {
             context.subject.inputs = vec![arguments.reference.clone()];

@@ -30,6 +30,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("completion", "PROGRAM completion bash"),
     (
+        "detach",
+        "PROGRAM tree oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM detach oci://ghcr.io/acme/charts/web:1.4.2 --digest sha256:7e60…",
+    ),
+    (
         "key",
         "PROGRAM key generate --output-key-prefix release
   $ PROGRAM sign oci://ghcr.io/acme/charts/web:1.4.2 --key release.key --tlog-upload=false

@@ -1,7 +1,7 @@
 //! OCI registries: manifests, blobs, tags and referrers (OCI distribution specification 1.1).
 //!
 //! Every answer is bounded and every digest checked against the bytes; what a registry merely says about
-//! its bytes (`Docker-Content-Digest`, sizes, HEAD) is not used. "It is not there" and "it could not be
+//! its bytes (`Docker-Content-Digest`, sizes, HEAD) is not used, but for the caution before something is deleted. "It is not there" and "it could not be
 //! asked" are different results: only 404 means the first.
 
 mod advice;
@@ -11,6 +11,7 @@ mod client;
 mod credential_files;
 mod credential_helper;
 mod credentials;
+mod delete;
 mod listing;
 mod manifest;
 mod pages;

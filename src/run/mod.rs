@@ -2,6 +2,7 @@
 //!
 //! Every command calls these. No step calls back, and nothing here knows the command line or prints.
 
+mod detach;
 mod findings;
 mod formats;
 mod packaged;
@@ -24,6 +25,7 @@ use std::path::Path;
 
 use crate::error::{Error, Reason, Result};
 
+pub use detach::{DetachRun, Detachment, State, Target};
 pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
 pub use provenance::{

@@ -2,6 +2,7 @@
 
 mod attach;
 mod cosign_tag;
+mod detach;
 mod detached;
 mod fallback_tag;
 mod file;
@@ -23,6 +24,7 @@ pub use attach::{
     refer_signature, survey, survey_signatures,
 };
 pub use cosign_tag::CosignTag;
+pub use detach::{Layers, Removed, check_unlisted, remove_entries, remove_layers};
 pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, sidecars, write_bundle};

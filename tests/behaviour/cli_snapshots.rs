@@ -107,6 +107,7 @@ fn every_help() {
     }
     snapshot(&world, "help_sign", &["sign", "--help"]);
     snapshot(&world, "help_tree", &["tree", "--help"]);
+    snapshot(&world, "help_detach", &["detach", "--help"]);
     snapshot(&world, "help_policy", &["policy", "--help"]);
     snapshot(&world, "help_policy_export", &["policy", "export", "--help"]);
     snapshot(&world, "help_trust", &["trust", "--help"]);

@@ -24,6 +24,8 @@ mod cli_several;
 mod cli_snapshots;
 mod cli_streams;
 mod cli_support;
+mod detach_chart;
+mod detach_layers;
 mod fuzz_corpus;
 mod identity_ambient;
 mod identity_extensions;

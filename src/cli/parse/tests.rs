@@ -54,6 +54,7 @@ fn one_command_by_itself_is_read_as_with_all_of_them() {
         "attest oci://r/web:1 --predicate p --predicate-type spdx",
         "push web.tgz oci://r/x --sign --github-output",
         "tree oci://r/web:1",
+        "detach oci://r/web:1 --digest sha256:00 --yes",
         "trust show -o json",
         "trust init acme --mirror https://m --root r",
         "key generate --output-key-prefix a",
@@ -169,9 +170,18 @@ fn every_flag_with_a_value_shows_one() {
 fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
     let mut definition = definition("helm-sigstore", false);
     definition.build();
-    for name in
-        ["attest", "completion", "key", "policy", "search", "sign", "tree", "verify", "version"]
-    {
+    for name in [
+        "attest",
+        "completion",
+        "detach",
+        "key",
+        "policy",
+        "search",
+        "sign",
+        "tree",
+        "verify",
+        "version",
+    ] {
         let command = definition.find_subcommand(name).unwrap();
         let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
         for long in takes.filter_map(clap::Arg::get_long) {
@@ -245,6 +255,7 @@ fn every_help_begins_with_an_example_that_works() {
         for command in [
             "",
             "completion",
+            "detach",
             "key",
             "key generate",
             "policy",
