@@ -14,6 +14,7 @@ mod first_use;
 mod identity;
 mod key;
 mod legacy;
+mod legacy_attestation;
 mod matcher;
 mod pattern;
 mod policy;
@@ -40,6 +41,7 @@ pub use legacy::{
     CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, LOG_ANNOTATION, LegacySignature, MAX_PAYLOAD_BYTES,
     SIGNATURE_ANNOTATION, SIGNATURE_TYPE, SIMPLE_SIGNING, TIMESTAMP_ANNOTATION,
 };
+pub use legacy_attestation::{DSSE_ENVELOPE, LegacyAttestation};
 pub use matcher::Matcher;
 pub use pattern::{RepositoryPattern, normal_host};
 pub use policy::Policy;
