@@ -10,11 +10,13 @@ mod certificate;
 mod claimed;
 mod coverage;
 mod deprecated;
+mod entry_content;
 mod first_use;
 mod identity;
 mod key;
 mod legacy;
 mod legacy_attestation;
+mod logged;
 mod matcher;
 mod pattern;
 mod policy;
@@ -35,6 +37,7 @@ pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
 pub use certificate::{Claim, Claims, NameKind, holder};
 pub use claimed::ClaimedSigner;
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
+pub use entry_content::{EntryContent, EntrySigner, HelmEntry};
 pub use first_use::first_use;
 pub use identity::{CONSTRAINTS, Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
 pub use legacy::{
@@ -42,6 +45,7 @@ pub use legacy::{
     SIGNATURE_ANNOTATION, SIGNATURE_TYPE, SIMPLE_SIGNING, TIMESTAMP_ANNOTATION,
 };
 pub use legacy_attestation::{DSSE_ENVELOPE, LegacyAttestation};
+pub use logged::{UnverifiedEntry, is_entry_id};
 pub use matcher::Matcher;
 pub use pattern::{RepositoryPattern, normal_host};
 pub use policy::Policy;
