@@ -16,11 +16,11 @@ use crate::run::{Attachment, Limits, Tool, Tree, TreePlace, TreeRun};
 /// The schema of the JSON form; `docs/tree.schema.json` has it.
 const SCHEMA: &str = "helm-sigstore.tree/v1";
 /// Entries that are listed at most.
-const MAX_LISTED: usize = 100_000;
+pub(super) const MAX_LISTED: usize = 100_000;
 /// The longest claim that is printed in words, in characters.
-const MAX_VALUE: usize = 400;
+pub(super) const MAX_VALUE: usize = 400;
 /// How much of what is listed is read.
-const LIMITS: Limits =
+pub(super) const LIMITS: Limits =
     Limits { candidates: 1000, bytes: 16 << 20, time: std::time::Duration::from_secs(60) };
 
 /// The JSON form.
@@ -79,7 +79,7 @@ pub(super) fn words(document: &Document, program: &str) -> String {
                 ("├── ", "│   ")
             };
             let _ = writeln!(text, "{below}{branch}{}  {}", escape(&one.digest), title(one));
-            for (label, value) in details(one) {
+            for (label, value) in details(one, place) {
                 let value = escape(&bounded_line(&value, MAX_VALUE));
                 let _ = writeln!(text, "{below}{under}{label}: {value}");
             }
@@ -112,7 +112,7 @@ fn headline(place: &TreePlace) -> String {
     format!("{} ({})", escape(&place.object), escape(&place.status))
 }
 
-fn title(one: &Attachment) -> String {
+pub(super) fn title(one: &Attachment) -> String {
     let mut words = one.kind.to_owned();
     if let Some(format) = one.format {
         let _ = write!(words, " ({format})");
@@ -123,10 +123,13 @@ fn title(one: &Attachment) -> String {
     words
 }
 
-fn details(one: &Attachment) -> Vec<(&'static str, String)> {
+fn details(one: &Attachment, place: &TreePlace) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     let mut line = |label, value: Option<String>| lines.extend(value.map(|value| (label, value)));
     line("Type", one.artifact_type.clone().or_else(|| one.media_type.clone()));
+    // Only where the digest alone does not say which.
+    let other = |other: &&Attachment| other.digest == one.digest && other.entry != one.entry;
+    line("Entry", one.entry.clone().filter(|_| place.attached.iter().any(|one| other(&one))));
     line("Predicate", one.predicate_type.clone());
     if let Some(signer) = &one.claimed_signer {
         line("Signed by (claimed)", signer.identity.clone());

@@ -42,6 +42,8 @@ pub enum Access {
     Pull,
     /// Read and write; asked for at once, so that one token serves the whole run.
     PullPush,
+    /// Delete too; asked for only where something is to be deleted, as few are allowed to.
+    Delete,
 }
 
 /// The repository that a request is about.
@@ -262,6 +264,7 @@ fn scopes(asked: Option<&str>, path: &str, access: Access) -> Vec<String> {
     let mut actions: Vec<&str> = match access {
         Access::Pull => vec!["pull"],
         Access::PullPush => vec!["pull", "push"],
+        Access::Delete => vec!["pull", "push", "delete"],
     };
     let mut others = Vec::new();
     for scope in asked.unwrap_or_default().split_whitespace().take(MAX_SCOPES) {
@@ -351,6 +354,12 @@ mod tests {
         let of = |asked, access| scopes(asked, "a/b", access).join(" ");
         assert_eq!(of(None, Access::Pull), "repository:a/b:pull");
         assert_eq!(of(None, Access::PullPush), "repository:a/b:pull,push");
+        assert_eq!(of(None, Access::Delete), "repository:a/b:pull,push,delete");
+        assert_eq!(
+            of(Some("repository:a/b:delete"), Access::PullPush),
+            "repository:a/b:pull,push",
+            "who signs never asks to delete"
+        );
         assert_eq!(of(Some("repository:a/b:pull"), Access::PullPush), "repository:a/b:pull,push");
         assert_eq!(
             of(Some("repository:a/b:metadata_read aud repository:c:pull"), Access::Pull),

@@ -16,7 +16,7 @@ use crate::net::{Origin, Redirects, Request, Response, Url};
 
 /// Every document that a chart, an index or a signature may be; Docker's types so that we can say that it
 /// is no chart.
-const ACCEPT_MANIFESTS: HeaderValue = HeaderValue::from_static(
+pub(super) const ACCEPT_MANIFESTS: HeaderValue = HeaderValue::from_static(
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.docker.distribution.manifest.list.v2+json",

@@ -59,6 +59,11 @@ impl Descriptor {
         }
     }
 
+    /// What tells it from others, annotations included, however it is spelt in its document.
+    pub fn entry_digest(&self) -> Digest {
+        Digest::of(json(self).as_bytes())
+    }
+
     /// What the descriptor carries, if anything, checked against its digest and size.
     ///
     /// # Errors
@@ -87,7 +92,7 @@ impl Descriptor {
 /// One entry of an index: as somebody wrote it, and what we make of it.
 #[derive(Clone, Debug)]
 pub struct IndexEntry {
-    raw: Box<RawValue>,
+    pub(super) raw: Box<RawValue>,
     /// The descriptor, or why it is none. One bad entry hides none of the others.
     pub descriptor: std::result::Result<Descriptor, String>,
 }
@@ -104,8 +109,8 @@ impl IndexEntry {
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     /// Everything but the entries, in order.
-    fields: Vec<(String, Box<RawValue>)>,
-    entries: Vec<IndexEntry>,
+    pub(super) fields: Vec<(String, Box<RawValue>)>,
+    pub(super) entries: Vec<IndexEntry>,
 }
 
 impl Index {
@@ -151,26 +156,52 @@ impl Index {
     ///
     /// Undecided, if the result would be over the bound of an index.
     pub fn with(&self, entry: &Descriptor) -> Result<Bytes> {
-        let mut fields: Vec<String> = Vec::new();
-        for (name, value) in [("schemaVersion", "2".to_owned()), ("mediaType", json(INDEX))] {
-            if !self.fields.iter().any(|(n, _)| n == name) {
-                fields.push(format!("{}:{value}", json(name)));
-            }
-        }
-        fields.extend(self.fields.iter().map(|(n, value)| format!("{}:{}", json(n), value.get())));
         let mut entries: Vec<String> =
             self.entries.iter().map(|e| e.raw.get().to_owned()).collect();
         if !self.contains(&entry.digest) {
             entries.push(json(entry));
         }
-        fields.push(format!("\"manifests\":[{}]", entries.join(",")));
-        let text = format!("{{{}}}", fields.join(","));
+        let text = self.document(&entries);
         if text.len() > MAX_INDEX_BYTES {
             let cause = format!("the index would be over its bound of {MAX_INDEX_BYTES} bytes");
             return Err(Error::undecided(Reason::LimitReached, cause));
         }
         Ok(text.into())
     }
+
+    /// The index without the entries of these digests. Nothing else changes; what cannot be read stays.
+    pub fn without(&self, digests: &[Digest]) -> Bytes {
+        let named = |entry: &&IndexEntry| match &entry.descriptor {
+            Ok(descriptor) => !digests.contains(&descriptor.digest),
+            Err(_) => true,
+        };
+        let left = self.entries.iter().filter(named).map(|entry| entry.raw.get().to_owned());
+        self.document(&left.collect::<Vec<_>>()).into()
+    }
+
+    fn document(&self, entries: &[String]) -> String {
+        document(&self.fields, INDEX, &[], "manifests", entries)
+    }
+}
+
+/// A document of these fields, with what has to be in each, `more`, and the list at its end.
+pub(super) fn document(
+    fields: &[(String, Box<RawValue>)],
+    media_type: &str,
+    more: &[String],
+    list: &str,
+    entries: &[String],
+) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for (name, value) in [("schemaVersion", "2".to_owned()), ("mediaType", json(media_type))] {
+        if !fields.iter().any(|(n, _)| n == name) {
+            texts.push(format!("{}:{value}", json(name)));
+        }
+    }
+    texts.extend(fields.iter().map(|(n, value)| format!("{}:{}", json(n), value.get())));
+    texts.extend_from_slice(more);
+    texts.push(format!("{}:[{}]", json(list), entries.join(",")));
+    format!("{{{}}}", texts.join(","))
 }
 
 /// The fields of an object, in order, each once.
@@ -353,6 +384,23 @@ mod tests {
         assert_eq!(again.with(&new).unwrap(), bytes);
         let index = Index::parse(&index.with(&known).unwrap()).unwrap().unwrap();
         assert_eq!(index.entries().len(), 2);
+    }
+
+    #[test]
+    fn takes_entries_out_and_leaves_the_others_byte_for_byte() {
+        let odd = r#"{"digest":"sha512:00", "size":1}"#;
+        let gone = json(&Descriptor::of(MANIFEST, b"gone"));
+        let text = format!(
+            r#"{{"schemaVersion":2,"manifests":[{gone},{OTHER} ,{odd}, {gone}],"annotations":{{ "a" : "b" }}}}"#
+        );
+        let index = Index::parse(text.as_bytes()).unwrap().unwrap();
+        let bytes = index.without(&[Digest::of(b"gone"), Digest::of(b"never there")]);
+        let written = std::str::from_utf8(&bytes).unwrap();
+        assert!(written.ends_with(&format!(r#""manifests":[{OTHER},{odd}]}}"#)), "{written}");
+        assert!(written.contains(r#""annotations":{ "a" : "b" }"#));
+        let empty = Index::parse(format!(r#"{{"manifests":[{gone}]}}"#).as_bytes()).unwrap();
+        let empty = empty.unwrap().without(&[Digest::of(b"gone")]);
+        assert!(Index::parse(&empty).unwrap().unwrap().entries().is_empty());
     }
 
     #[test]

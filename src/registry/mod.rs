@@ -1,7 +1,7 @@
 //! OCI registries: manifests, blobs, tags and referrers (OCI distribution specification 1.1).
 //!
 //! Every answer is bounded and every digest checked against the bytes; what a registry merely says about
-//! its bytes (`Docker-Content-Digest`, sizes, HEAD) is not used. "It is not there" and "it could not be
+//! its bytes (`Docker-Content-Digest`, sizes, HEAD) is not used, but for the caution before something is deleted. "It is not there" and "it could not be
 //! asked" are different results: only 404 means the first.
 
 mod advice;
@@ -11,6 +11,8 @@ mod client;
 mod credential_files;
 mod credential_helper;
 mod credentials;
+mod delete;
+mod index_repair;
 mod listing;
 mod manifest;
 mod pages;
@@ -28,6 +30,7 @@ use self::auth::{Authenticator, Place};
 pub use self::challenge::{Challenge, challenges};
 pub use self::client::{RawManifest, Referrers, Repository};
 pub use self::credentials::{Credential, Credentials, Found, Secret, Sources};
+pub use self::index_repair::{Correction, IndexFault, RepairedIndex};
 pub use self::listing::Entry;
 pub use self::manifest::{
     BUNDLE_V03, Descriptor, EMPTY_BLOB, EMPTY_CONFIG, Index, IndexEntry, MAX_INDEX_BYTES, Referrer,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::manifest::{Descriptor, Fields, json};
+use super::manifest::{Descriptor, Fields, document, json};
 use crate::chart::{Digest, MANIFEST, MAX_MANIFEST_BYTES};
 use crate::error::{Error, Reason, Result};
 
@@ -76,6 +76,11 @@ impl SignatureImage {
         self.layers.iter().any(|one| one.descriptor == *layer)
     }
 
+    /// The layers, in order.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = &Descriptor> {
+        self.layers.iter().map(|one| &one.descriptor)
+    }
+
     /// The image with `layer` at its end. The other layers do not change; the config is the one that belongs to
     /// them all, as who appends after us reads it.
     ///
@@ -83,26 +88,31 @@ impl SignatureImage {
     ///
     /// Undecided (`limit-reached`), if nobody could read the result.
     pub fn with(&self, layer: &Descriptor) -> Result<ImageParts> {
-        let diff_ids = self.layers.iter().map(|one| one.descriptor.digest).chain([layer.digest]);
-        let config = config(&diff_ids.collect::<Vec<_>>());
-        let mut fields: Vec<String> = Vec::new();
-        for (name, value) in [("schemaVersion", "2".to_owned()), ("mediaType", json(MANIFEST))] {
-            if !self.fields.iter().any(|(n, _)| n == name) {
-                fields.push(format!("{}:{value}", json(name)));
-            }
-        }
-        fields.extend(self.fields.iter().map(|(n, value)| format!("{}:{}", json(n), value.get())));
-        fields.push(format!("\"config\":{}", json(&Descriptor::of(IMAGE_CONFIG, &config))));
-        let layers = self.layers.iter().map(|one| one.raw.get().to_owned()).chain([json(layer)]);
-        let layers: Vec<String> = layers.collect();
-        fields.push(format!("\"layers\":[{}]", layers.join(",")));
-        let manifest = format!("{{{}}}", fields.join(","));
-        if layers.len() > MAX_LAYERS || manifest.len() > MAX_MANIFEST_BYTES {
+        let kept = self.layers.iter().map(|one| (one.descriptor.digest, one.raw.get().to_owned()));
+        let layers: Vec<_> = kept.chain([(layer.digest, json(layer))]).collect();
+        let parts = self.parts(&layers);
+        if layers.len() > MAX_LAYERS || parts.manifest.len() > MAX_MANIFEST_BYTES {
             let cause = format!("the signature image would have {} layers", layers.len());
             return Err(Error::undecided(Reason::LimitReached, cause)
                 .note(format!("{MAX_LAYERS} layers and {MAX_MANIFEST_BYTES} bytes are read")));
         }
-        Ok(ImageParts { config, manifest: manifest.into() })
+        Ok(parts)
+    }
+
+    /// The image without these very layers, annotations included: another signature over the same payload stays.
+    /// The other layers do not change.
+    pub fn without(&self, layers: &[Descriptor]) -> ImageParts {
+        let kept = self.layers.iter().filter(|one| !layers.contains(&one.descriptor));
+        let kept = kept.map(|one| (one.descriptor.digest, one.raw.get().to_owned()));
+        self.parts(&kept.collect::<Vec<_>>())
+    }
+
+    fn parts(&self, layers: &[(Digest, String)]) -> ImageParts {
+        let config = config(&layers.iter().map(|(digest, _)| *digest).collect::<Vec<_>>());
+        let described = format!("\"config\":{}", json(&Descriptor::of(IMAGE_CONFIG, &config)));
+        let layers: Vec<String> = layers.iter().map(|(_, text)| text.clone()).collect();
+        let manifest = document(&self.fields, MANIFEST, &[described], "layers", &layers);
+        ImageParts { config, manifest: manifest.into() }
     }
 
     /// An image of this one layer that refers to `subject`, and its entry for the index under a fallback tag.
@@ -199,6 +209,25 @@ mod tests {
         assert_eq!(config["history"].as_array().unwrap().len(), 2);
         assert!(text.contains(&Digest::of(&second.config).to_string()));
         assert!(!text.contains(&Digest::of(&first.config).to_string()));
+    }
+
+    #[test]
+    fn takes_one_layer_out_and_no_other_of_the_same_payload() {
+        let parts = SignatureImage::default().with(&layer("a")).unwrap();
+        let image = SignatureImage::parse(&parts.manifest).unwrap().unwrap();
+        let two = image.with(&layer("b")).unwrap();
+        let image = SignatureImage::parse(&two.manifest).unwrap().unwrap();
+        let left = image.without(&[layer("a"), layer("never there")]);
+        let left = SignatureImage::parse(&left.manifest).unwrap().unwrap();
+        assert!(!left.contains(&layer("a")) && left.contains(&layer("b")));
+        let none = left.without(&[layer("b")]);
+        let config: serde_json::Value = serde_json::from_slice(&none.config).unwrap();
+        assert_eq!(config["rootfs"]["diff_ids"], serde_json::json!([]));
+        let none = SignatureImage::parse(&none.manifest).unwrap().unwrap();
+        assert_eq!(none.layers().len(), 0);
+        // What is written next is as if nothing had ever been there.
+        let again = none.with(&layer("a")).unwrap();
+        assert_eq!(again.manifest, parts.manifest);
     }
 
     #[test]

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::World;
 use super::findings::Limits;
-use super::resolve::{Places, resolve};
+use super::resolve::{Places, Resolved, resolve};
 use crate::chart::{ChartReference, Digest, RepositoryPrefix};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{
-    Access, Descriptor, Index, RawManifest, ReferrerManifest, Registry, Repository,
+    Access, Descriptor, Index, RawManifest, ReferrerManifest, Registry, Repository, SignatureImage,
 };
 use crate::store::{Discovered, FallbackTag, Referrers, SignatureStore};
 use crate::verify::{Bundle, COSIGN_SIGN_PREDICATE, ClaimedSigner, MAX_BUNDLE_BYTES};
@@ -21,9 +21,13 @@ use crate::verify::{Bundle, COSIGN_SIGN_PREDICATE, ClaimedSigner, MAX_BUNDLE_BYT
 /// Attachments that are fetched side by side.
 const SIDE_BY_SIDE: usize = 8;
 /// The tags that cosign 2 hangs things under: their endings.
-const COSIGN_TAGS: [&str; 3] = ["sig", "att", "sbom"];
+pub(super) const COSIGN_TAGS: [&str; 3] = ["sig", "att", "sbom"];
 /// What the media types of all bundle versions begin with.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+/// The kinds of places.
+pub(super) const REFERRERS: &str = "referrers";
+pub(super) const FALLBACK_TAG: &str = "fallback-tag";
+pub(super) const COSIGN_TAG: &str = "cosign-tag";
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
 const IN_TOTO: &str = "application/vnd.in-toto+json";
@@ -82,6 +86,9 @@ pub struct TreePlace {
     pub answered: bool,
     /// What hangs there.
     pub attached: Vec<Attachment>,
+    /// Why it has not answered, or not in full.
+    #[serde(skip)]
+    pub(super) error: Option<Error>,
 }
 
 /// Something that is attached to a chart. Whatever it says of itself is a claim.
@@ -110,6 +117,24 @@ pub struct Attachment {
     pub verified: bool,
     /// Why not all of this is known.
     pub message: Option<String>,
+    /// What tells a layer from others with the same content: the digest of its description, annotations included.
+    pub entry: Option<String>,
+    /// What holds it, where that could be read.
+    #[serde(skip)]
+    pub(super) held: Option<Held>,
+}
+
+/// What holds something that is attached.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    /// The digest of the manifest.
+    pub manifest: Digest,
+    /// What that says it refers to.
+    pub subject: Option<Digest>,
+    /// The layer, where one manifest holds several things.
+    pub layer: Option<Descriptor>,
+    /// How many things the manifest holds.
+    pub count: usize,
 }
 
 /// Who signed, as claimed.
@@ -192,20 +217,25 @@ impl TreeRun {
         let resolved = resolve(&self.world, places, reference, version, None)
             .await
             .map_err(|error| error.on(reference.typed.clone()))?;
+        Ok(self.of(&resolved).await)
+    }
+
+    /// The same of a chart that was found.
+    pub(super) async fn of(&self, resolved: &Resolved) -> Tree {
         let budget = Budget::new(self.limits);
         self.world.enter("listing what is attached");
         let mut places = Vec::new();
         for subject in resolved.subjects() {
             places.extend(self.places(&resolved.signatures, subject.digest, &budget).await);
         }
-        Ok(Tree {
-            input: reference.typed.clone(),
+        Tree {
+            input: resolved.reference.typed.clone(),
             reference: resolved.words(),
             manifest_digest: resolved.manifest.digest.to_string(),
             pinned: resolved.pinned(),
             signature_repository: resolved.signature_repository(),
             places,
-        })
+        }
     }
 
     /// The places where something may be attached to `subject`.
@@ -230,7 +260,7 @@ impl TreeRun {
         )
         .await;
         let mut places = Vec::new();
-        for (place, discovered) in [("referrers", by_api), ("fallback-tag", by_tag)] {
+        for (place, discovered) in [(REFERRERS, by_api), (FALLBACK_TAG, by_tag)] {
             places.push(self.listed(place, discovered, repository, &subject, budget).await);
         }
         for (tag, found) in others {
@@ -276,6 +306,7 @@ impl TreeRun {
             status: discovered.status,
             answered: discovered.error.is_none(),
             attached: attached.into_iter().flatten().collect(),
+            error: discovered.error,
         }
     }
 }
@@ -288,30 +319,42 @@ async fn tagged(
     subject: &Digest,
     budget: &Budget,
 ) -> TreePlace {
-    let (status, answered, attached) = match found {
-        Ok(None) => ("404".to_owned(), true, Vec::new()),
+    let mut place = TreePlace {
+        place: COSIGN_TAG,
+        object: format!("tag {tag}"),
+        subject: subject.to_string(),
+        status: "404".to_owned(),
+        answered: true,
+        attached: Vec::new(),
+        error: None,
+    };
+    match found {
+        Ok(None) => {}
         // GitLab answers a tag that spells a digest with what has that digest.
-        Ok(Some(found)) if found.digest == *subject => ("no tag".to_owned(), true, Vec::new()),
+        Ok(Some(found)) if found.digest == *subject => place.status = "no tag".to_owned(),
+        Ok(Some(found)) if is_empty(&found) => place.status = "none".to_owned(),
         Ok(Some(found)) => {
             let claims = Attachment {
                 digest: found.digest.to_string(),
                 kind: "unknown",
                 ..Attachment::default()
             };
-            let attached = read(&found, claims, repository, budget).await;
-            (format!("{} found", attached.len()), true, attached)
+            place.attached = read(&found, claims, repository, budget).await;
+            place.status = format!("{} found", place.attached.len());
         }
-        Err(error) => (cause_of(&error), false, Vec::new()),
-    };
-    let subject = subject.to_string();
-    TreePlace {
-        place: "cosign-tag",
-        object: format!("tag {tag}"),
-        subject,
-        status,
-        answered,
-        attached,
+        Err(error) => {
+            place.status = cause_of(&error);
+            place.answered = false;
+            place.error = Some(error);
+        }
     }
+    place
+}
+
+/// Whether an image has lost all its layers.
+fn is_empty(found: &RawManifest) -> bool {
+    let image = SignatureImage::parse(&found.bytes);
+    matches!(image, Ok(Some(image)) if image.layers().len() == 0)
 }
 
 fn cause_of(error: &Error) -> String {
@@ -338,7 +381,10 @@ async fn read(
         }
     };
     let config = manifest.config.as_ref().map(|config| config.media_type.clone());
+    let subject = manifest.subject.as_ref().map(|subject| subject.digest);
+    let held = Held { manifest: found.digest, subject, layer: None, count: 1 };
     let claims = Attachment {
+        held: Some(held),
         media_type: manifest.media_type.clone().or(claims.media_type),
         artifact_type: manifest.artifact_type.clone().or(claims.artifact_type).or(config),
         size: Some(manifest.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))),
@@ -350,9 +396,11 @@ async fn read(
         let read = read_bundle(layer, repository, budget).await;
         return vec![of_bundle(read, claims)];
     }
-    let by_layer: Vec<_> =
+    let mut by_layer: Vec<_> =
         manifest.layers.iter().filter_map(|layer| of_layer(layer, &claims)).collect();
     if !by_layer.is_empty() {
+        let count = by_layer.len();
+        by_layer.iter_mut().filter_map(|one| one.held.as_mut()).for_each(|held| held.count = count);
         return by_layer;
     }
     let artifact_type = claims.artifact_type.as_deref().unwrap_or_default();
@@ -429,6 +477,8 @@ fn of_layer(layer: &Descriptor, claims: &Attachment) -> Option<Attachment> {
         format: Some(format),
         predicate_type: predicate.cloned().or_else(|| claims.predicate_type.clone()),
         claimed_signer: certificate.and_then(|pem| Claimed::of(ClaimedSigner::of_pem(pem))),
+        entry: Some(layer.entry_digest().to_string()),
+        held: claims.held.clone().map(|held| Held { layer: Some(layer.clone()), ..held }),
         ..claims.clone()
     })
 }

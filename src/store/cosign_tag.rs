@@ -39,16 +39,28 @@ pub(super) async fn for_writing(
     repository: &Repository,
     subject: &Digest,
 ) -> Result<SignatureImage> {
-    let tag = tag_of(subject);
-    let Some(found) = repository.manifest(&tag).await? else {
-        return Ok(SignatureImage::default());
-    };
+    let image = image_under(repository, &tag_of(subject)).await?;
+    Ok(image.map(|(_, image)| image).unwrap_or_default())
+}
+
+/// The image under one of cosign's tags, and its digest.
+///
+/// # Errors
+/// As [`for_writing`].
+pub(super) async fn image_under(
+    repository: &Repository,
+    tag: &str,
+) -> Result<Option<(Digest, SignatureImage)>> {
+    let Some(found) = repository.manifest(tag).await? else { return Ok(None) };
     let image = SignatureImage::parse(&found.bytes)
         .map_err(|cause| Error::undecided(Reason::Malformed, format!("tag {tag}: {cause}")))?;
-    image.ok_or_else(|| {
-        let cause = format!("tag {tag} holds something that is no signature");
-        Error::undecided(Reason::UnsupportedFormat, cause)
-    })
+    match image {
+        Some(image) => Ok(Some((found.digest, image))),
+        None => {
+            let cause = format!("tag {tag} holds something that is no signature");
+            Err(Error::undecided(Reason::UnsupportedFormat, cause))
+        }
+    }
 }
 
 /// One of the legacy signatures of a manifest.

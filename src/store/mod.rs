@@ -2,9 +2,11 @@
 
 mod attach;
 mod cosign_tag;
+mod detach;
 mod detached;
 mod fallback_tag;
 mod file;
+mod inspect;
 mod legacy;
 mod listing;
 mod referrers;
@@ -23,9 +25,14 @@ pub use attach::{
     refer_signature, survey, survey_signatures,
 };
 pub use cosign_tag::CosignTag;
+pub use detach::{Layers, Removed, check_unlisted, remove_entries, remove_layers};
 pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, sidecars, write_bundle};
+pub use inspect::{
+    Behind, Inspected, InspectionLimits, Listed, Stated, inspect_fallback_tag, inspect_referrers,
+    repair_fallback_tag,
+};
 pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.

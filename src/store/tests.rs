@@ -9,6 +9,7 @@ use helm_sigstore_kit::registry::{
 use serde_json::{Value, json};
 
 use super::cosign_tag::SignatureLayer;
+use super::detach::{EntriesGone, Layers, LayersGone};
 use super::fallback_tag::IndexEntry;
 use super::shared_tag::{Pace, Unsettled};
 use crate::chart::Digest;
@@ -115,6 +116,60 @@ async fn forty_writers_of_one_signature_image_all_stand() {
         let config = kit.blob(PATH, image["config"]["digest"].as_str().unwrap()).unwrap();
         let config: Value = serde_json::from_slice(&config).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 40);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_is_taken_out_while_eight_sign_and_all_of_theirs_stand() {
+    for delay in [0, 30] {
+        let kit = Kit::start(Options::fallback());
+        let wrong = entry(&kit, "wrong");
+        put(&kit, &[serde_json::to_value(&wrong).unwrap()]);
+        kit.delay_per_response(delay);
+        let names: Vec<String> = (0..8).map(|number| number.to_string()).collect();
+        let signers = join_all(names.iter().map(|name| write(&kit, name, Pace::default())));
+        let remover = writer(&kit);
+        let gone = async {
+            let edit = EntriesGone { subject: subject(), digests: vec![wrong.digest] };
+            Unsettled::make(&remover, edit, Pace::default()).await?.settle().await
+        };
+        let (signed, gone) = futures_util::future::join(signers, gone).await;
+        gone.unwrap();
+        signed.into_iter().for_each(|signed| signed.unwrap());
+        let digests: Vec<_> = listed(&kit).iter().map(|entry| entry["digest"].clone()).collect();
+        assert_eq!(digests.len(), 8, "with answers after {delay} ms");
+        assert!(!digests.contains(&json!(wrong.digest.to_string())));
+    }
+}
+
+#[tokio::test]
+async fn a_layer_is_taken_out_while_eight_sign_and_all_of_theirs_stand() {
+    for delay in [0, 30] {
+        let kit = Kit::start(Options::default());
+        let wrong = layer(&kit, "wrong");
+        let gone = wrong.layer.clone();
+        let first = writer(&kit);
+        Unsettled::make(&first, wrong, hasty()).await.unwrap().settle().await.unwrap();
+        kit.delay_per_response(delay);
+        let signers = (0..8).map(|number| {
+            let layer = layer(&kit, &number.to_string());
+            let writer = writer(&kit);
+            async move { Unsettled::make(&writer, layer, Pace::default()).await?.settle().await }
+        });
+        let tag = format!("{}.sig", tag());
+        let edit = LayersGone { tag: tag.clone(), layers: Layers::Some(vec![gone]) };
+        let remover = writer(&kit);
+        let removed =
+            async { Unsettled::make(&remover, edit, Pace::default()).await?.settle().await };
+        let signers = join_all(signers.collect::<Vec<_>>());
+        let (signed, removed) = futures_util::future::join(signers, removed).await;
+        removed.unwrap();
+        signed.into_iter().for_each(|signed| signed.unwrap());
+        let (_, bytes) = kit.manifest(PATH, &tag).unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(!text.contains("wrong"), "{text}");
+        let image: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(image["layers"].as_array().unwrap().len(), 8, "with answers after {delay} ms");
     }
 }
 

@@ -63,34 +63,39 @@ else:
 PYTHON
 }
 
-# start_registry NAME: debian | distribution | olareg | olareg-405 | crane, or one that runs already; sets REGISTRY to
-# its host and port.
+# start_registry NAME: debian | distribution | distribution-keeps | olareg | olareg-keeps | olareg-405 | crane, or one
+# that runs already; sets REGISTRY to its host and port. Those that keep delete nothing.
 start_registry() {
-    local name=$1 dir=$WORK/registry-$1 known=REGISTRY_${1//-/_} command line
+    local name=$1 dir=$WORK/registry-$1 known=REGISTRY_${1//-/_} command line deletes=true
     REGISTRY=${!known:-}
     [ -z "$REGISTRY" ] || return 0
     mkdir -p "$dir"
     case $name in
-        debian | distribution)
+        debian | distribution*)
+            [ "$name" != distribution-keeps ] || deletes=false
             cat >"$dir/config.yml" <<YAML
 version: 0.1
 log: {level: info}
-storage: {filesystem: {rootdirectory: $dir/storage}, delete: {enabled: true}}
+storage: {filesystem: {rootdirectory: $dir/storage}, delete: {enabled: $deletes}}
 http: {addr: "127.0.0.1:0"}
 YAML
-            command=(env OTEL_TRACES_EXPORTER=none "${PEER[$name]}" serve "$dir/config.yml")
+            command=(env OTEL_TRACES_EXPORTER=none "${PEER[${name%-keeps}]}" serve "$dir/config.yml")
             ;;
         olareg*)
             REGISTRY=127.0.0.1:$(free_ports 1)
             command=("${PEER[olareg]}" serve --addr 127.0.0.1 --port "${REGISTRY##*:}" --store-type mem)
-            [ "$name" = olareg ] || command+=(--api-referrer=false)
+            case $name in
+                olareg) command+=(--api-delete=true) ;;
+                olareg-keeps) command+=(--api-delete=false) ;;
+                *) command+=(--api-referrer=false) ;;
+            esac
             ;;
         crane) command=("${PEER[crane]}" registry serve --address 127.0.0.1:0) ;;
     esac
     "${command[@]}" >"$dir/log" 2>&1 </dev/null &
     SERVERS+=($!)
     case $name in
-        debian | distribution)
+        debian | distribution*)
             line=$(wait_for "$dir/log" 'listening on 127\.0\.0\.1:[0-9]+' $!) || return 1
             REGISTRY=$(grep -oE '127\.0\.0\.1:[0-9]+' <<<"$line" | tail -n 1)
             ;;
