@@ -51,6 +51,8 @@ obtain_more() {
     if_full obtain cosign-3.0 cosign-3.0.6 cosign from_go github.com/sigstore/cosign/v3/cmd/cosign@v3.0.6
     if_full obtain cosign-2 cosign-2.6.4 cosign from_go github.com/sigstore/cosign/v2/cmd/cosign@v2.6.4
     if_full obtain rekor rekor-1.5.4 rekor-server from_go github.com/sigstore/rekor/cmd/rekor-server@v1.5.4
+    if_full obtain rekor-cli rekor-cli-1.5.4 rekor-cli from_go github.com/sigstore/rekor/cmd/rekor-cli@v1.5.4
+    if_full obtain go-plugin helm-sigstore-go-0.3.0 helm-sigstore from_go github.com/sigstore/helm-sigstore@v0.3.0
     if_full obtain trillian-server trillian-server-1.7.3 trillian_log_server \
         from_go github.com/google/trillian/cmd/trillian_log_server@v1.7.3 -tags mysql
     if_full obtain trillian-signer trillian-signer-1.7.3 trillian_log_signer \
