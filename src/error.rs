@@ -62,6 +62,8 @@ pub enum Reason {
     NotCovered,
     /// No such chart, tag or matching version.
     NotFound,
+    /// A log does not hold the entry that there has to be.
+    NotLogged,
     /// Provenance holds, there is no signature of Sigstore, and a policy accepts that: no failure.
     ProvenanceOnly,
     /// A Sigstore service, an issuer or a mirror did not serve.
@@ -114,6 +116,7 @@ impl Reason {
             Self::NotAChart => "not-a-chart",
             Self::NotCovered => "not-covered",
             Self::NotFound => "not-found",
+            Self::NotLogged => "not-logged",
             Self::ProvenanceOnly => "provenance-only",
             Self::ServiceUnreachable => "service-unreachable",
             Self::Throttled => "throttled",

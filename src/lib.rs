@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | [`chart`] | references, manifests, archives, Helm's version rules | nothing: bytes and text in, facts out |
 //! | [`verify`] | statements, bundles, policies, and the one [`verify::Verifier`] | nothing: bytes, trust and time in, verdict out |
-//! | [`consumer`] | who verifies charts besides us: their configuration | nothing |
+//! | [`consumer`] | who verifies charts besides us: their configuration, and what they accept | nothing |
 //! | [`error`] | what failed, on what, why, and what to do | nothing |
 //! | [`net`] | the one HTTP client: bounds, redirects, origins, retries | the network |
 //! | [`registry`] | the OCI distribution protocol, with credentials | `net`, credential files and helpers |

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may import, beside itself. Never back: `main -> cli -> run -> {sign, store, trust}
-/// -> registry -> net`; `chart` and `verify` are pure, and anyone may import them.
+/// -> registry -> net`; `chart`, `verify` and `consumer` are pure; `run` and `cli` import the last.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("chart", &["error"]),
     (
@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("net", &["error"]),
     ("registry", &["chart", "error", "net"]),
-    ("run", &["chart", "error", "net", "registry", "sign", "store", "trust", "verify"]),
+    ("run", &["chart", "consumer", "error", "net", "registry", "sign", "store", "trust", "verify"]),
     ("sign", &["chart", "error", "net", "verify"]),
     ("store", &["chart", "error", "net", "registry", "verify"]),
     ("trust", &["chart", "error", "net", "verify"]),

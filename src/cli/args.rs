@@ -1,13 +1,15 @@
 //! The command line, as data. Parsing looks at nothing but the arguments.
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::export::ConsumerArg;
 use super::identities::IdentityArgs;
 use super::policy::PolicyArgs;
+use super::rekor::{RekorArgs, RekorServerArgs, SearchArgs, UploadArgs};
 use super::services::ServiceArgs;
 use super::sign_in::OidcArgs;
+use crate::consumer::Reader;
 
 /// Sign and verify Helm charts in OCI registries with Sigstore.
 #[derive(Debug, Parser)]
@@ -30,12 +32,20 @@ pub(super) enum Command {
     Attest(Box<AttestArgs>),
     Completion(CompletionArgs),
     Detach(Box<DetachArgs>),
+    Doctor(Box<DoctorArgs>),
     Key(KeyArgs),
     Policy(PolicyCommand),
     Push(Box<PushArgs>),
+    Rekor(RekorArgs),
+    /// The name that `rekor search` has in the older plugin.
+    #[command(hide = true)]
+    Search(Box<SearchArgs>),
     Sign(Box<SignArgs>),
     Tree(Box<TreeArgs>),
     Trust(Box<TrustCommand>),
+    /// The name that `rekor upload` has in the older plugin.
+    #[command(hide = true)]
+    Upload(Box<UploadArgs>),
     Verify(Box<VerifyArgs>),
     Version(VersionArgs),
 }
@@ -48,12 +58,16 @@ impl Command {
             ("attest", AttestArgs::augment_args),
             ("completion", CompletionArgs::augment_args),
             ("detach", DetachArgs::augment_args),
+            ("doctor", DoctorArgs::augment_args),
             ("key", KeyArgs::augment_args),
             ("policy", PolicyCommand::augment_args),
             ("push", PushArgs::augment_args),
+            ("rekor", RekorArgs::augment_args),
+            ("search", SearchArgs::augment_args),
             ("sign", SignArgs::augment_args),
             ("tree", TreeArgs::augment_args),
             ("trust", TrustCommand::augment_args),
+            ("upload", UploadArgs::augment_args),
             ("verify", VerifyArgs::augment_args),
             ("version", VersionArgs::augment_args),
         ];
@@ -66,9 +80,13 @@ impl Command {
         match self {
             Self::Attest(arguments) => Some(&arguments.registry),
             Self::Detach(arguments) => Some(&arguments.registry),
+            Self::Doctor(arguments) => Some(&arguments.registry),
             Self::Push(arguments) => Some(&arguments.registry),
+            Self::Rekor(arguments) => Some(arguments.registry()),
+            Self::Search(arguments) => Some(&arguments.registry),
             Self::Sign(arguments) => Some(&arguments.registry),
             Self::Tree(arguments) => Some(&arguments.registry),
+            Self::Upload(arguments) => Some(&arguments.registry),
             Self::Verify(arguments) => Some(&arguments.registry),
             Self::Policy(command) => command.registry(),
             Self::Completion(_) | Self::Key(_) | Self::Trust(_) | Self::Version(_) => None,
@@ -358,8 +376,12 @@ pub(super) struct VerifyArgs {
     /// Keyring whose keys may have signed the provenance file (binary, armored or GnuPG's pubring.kbx): then its PGP
     /// signature decides too; default: KEYRING. A keyring in GNUPGHOME or ~/.gnupg is used to report (`--keyring
     /// acme.gpg`)
-    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, visible_alias = "public-key", value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub keyring: Option<String>,
+
+    /// Ask for more: the provenance has to be in Rekor v1 too, as `rekor upload` puts it there
+    #[arg(long)]
+    pub rekor_helm: bool,
 
     /// Open no socket but to the registries that are named; with a FILE none at all
     #[arg(long)]
@@ -385,6 +407,8 @@ pub(super) struct VerifyArgs {
     pub chart: ChartArgs,
     #[command(flatten)]
     pub trust: TrustArgs,
+    #[command(flatten)]
+    pub rekor_server: RekorServerArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
     #[command(flatten)]
@@ -425,6 +449,48 @@ pub(super) struct DetachArgs {
 
     #[command(flatten)]
     pub version: VersionOf,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Say who accepts a chart besides us (cosign, Flux, Kyverno and others), why not, and what mends it.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Chart that is looked at
+    #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
+    pub reference: String,
+
+    /// Consumers that have to accept it, in place of all: `--for flux,cosign-3`
+    #[arg(
+        long = "for",
+        value_name = "CONSUMER,…",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Reader::ALL.map(Reader::name))
+    )]
+    pub consumers: Vec<String>,
+
+    /// Mend the index under the fallback tag: wrong types, missing annotations, entries that are there twice; no entry
+    /// is lost
+    #[arg(long)]
+    pub repair: bool,
+
+    /// Bundle that was kept, to be attached again if it is not listed; it is verified first; may be given several times:
+    /// `--repair --bundle web.sigstore.json`
+    #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    pub bundle: Vec<String>,
+
+    /// Public key whose signatures count, instead of an identity: `--key cosign.pub`
+    #[arg(long, value_name = "FILE|env://NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    #[command(flatten)]
+    pub version: VersionOf,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use super::args::ExportArgs;
 use super::drive::drive;
 use super::{Context, Ended, key, setup, trust};
 use crate::chart::{Argument, ChartReference, Digest};
-use crate::consumer::{self, Consumer, Export, Trusted};
+use crate::consumer::{self, Consumer, Export, PrivateTrust, Trusted};
 use crate::error::{Class, Error, Reason, Result};
 use crate::run::{Format, Outcome, SignatureReport, Status, VerifyObject, VerifyRun};
 use crate::verify::{Identity, LogCheck, Matcher, Policy, TrustedKey};
@@ -79,7 +79,7 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         trusted: &trusted,
         private: private.as_ref(),
         plain_http: arguments.registry.plain_http,
-        legacy: outcome.signatures.iter().any(is_good_legacy),
+        legacy: in_older_format(&outcome, &trusted, private.as_ref()),
     };
     Ok(Ended::Text(consumer::export(arguments.consumer.into(), &what)?))
 }
@@ -126,11 +126,20 @@ fn trusted(policy: &Policy, key: Option<String>, outcome: &Outcome) -> Result<Tr
     }
 }
 
-/// Whether it is in the older format and by those who are to be trusted: anybody may have put another one there.
-fn is_good_legacy(signature: &SignatureReport) -> bool {
-    let good = signature.status == Status::Accepted
-        || signature.reason == Some(Reason::NoIdentity.as_str());
-    good && signature.format == Some(Format::Legacy)
+/// Whether policy-controller is to look at the older format. It takes bundles with a root from TUF alone, and then no
+/// signatures in the older format; with keys given one by one it is the other way round.
+fn in_older_format(outcome: &Outcome, trusted: &Trusted, private: Option<&PrivateTrust>) -> bool {
+    let good = |format: Format| {
+        outcome.signatures.iter().any(|one| is_good(one) && one.format == Some(format))
+    };
+    let by_tuf = private.is_some_and(|private| private.tuf.is_some());
+    let keyless = matches!(trusted, Trusted::Identities(_));
+    good(Format::Legacy) && !(by_tuf && keyless && good(Format::Bundle))
+}
+
+/// Whether it is by those who are to be trusted: anybody may have put another one there.
+fn is_good(signature: &SignatureReport) -> bool {
+    signature.status == Status::Accepted || signature.reason == Some(Reason::NoIdentity.as_str())
 }
 
 /// The repository without scheme, and the tag that was named or found.

@@ -4,6 +4,7 @@ mod args;
 mod attest;
 mod completion;
 mod detach;
+mod doctor;
 mod drive;
 mod environment;
 mod export;
@@ -19,6 +20,7 @@ mod print;
 mod provenance;
 mod push;
 mod pushed;
+mod rekor;
 mod services;
 mod setup;
 mod sign;
@@ -46,6 +48,7 @@ use args::{Command, PolicyAction};
 use drive::Driver;
 use parse::{Given, Parsed, Unparsed};
 use print::Printer;
+use rekor::RekorCommand;
 
 /// The world outside, read once by `main`.
 pub struct Process<'a> {
@@ -79,6 +82,10 @@ enum Ended {
     Document(serde_json::Value),
     /// Results.
     Report(Report),
+    /// Who accepts a chart.
+    Diagnosis(Box<doctor::Document>),
+    /// What is logged.
+    Rekor(Box<rekor::Document>),
     /// What is attached to a chart.
     Tree(Box<tree::Document>),
     /// What was taken off a chart.
@@ -205,6 +212,21 @@ fn finish(
             printer.json(&document);
             return 0;
         }
+        Ok(Ended::Diagnosis(document)) => {
+            let document = document.called(program);
+            match json {
+                true => printer.json(&document),
+                false => printer.text(&doctor::words(&document)),
+            }
+            return document.exit_code();
+        }
+        Ok(Ended::Rekor(document)) => {
+            match json {
+                true => printer.json(&document),
+                false => printer.text(&rekor::words(&document)),
+            }
+            return document.exit_code();
+        }
         Ok(Ended::Tree(tree)) => {
             match json {
                 true => printer.json(&tree),
@@ -278,6 +300,10 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
         Command::Completion(arguments) => {
             Ok(Ended::Text(completion::script(arguments.shell).to_owned()))
         }
+        Command::Doctor(arguments) => {
+            context.subject.inputs = vec![arguments.reference.clone()];
+            doctor::run(*arguments, context)
+        }
         Command::Key(arguments) => key::run(arguments.command, context),
         Command::Attest(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
@@ -292,6 +318,8 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
             PolicyAction::Test(arguments) => policy_command::test(&arguments, context),
         },
         Command::Push(arguments) => push::run(*arguments, context),
+        Command::Rekor(arguments) => rekor::run(arguments.command, context),
+        Command::Search(arguments) => rekor::run(RekorCommand::Search(arguments), context),
         Command::Sign(arguments) => {
             context.subject = Subject { inputs: arguments.charts.clone(), signing: true };
             sign::run(*arguments, context)
@@ -309,6 +337,7 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
             tree::run(*arguments, context)
         }
         Command::Trust(command) => trust::run(*command, context),
+        Command::Upload(arguments) => rekor::run(RekorCommand::Upload(arguments), context),
         Command::Version(arguments) => Ok(version::answer(json, arguments.short, &context.tool)),
     }
 }

@@ -54,6 +54,14 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM push dist/*.tgz oci://ghcr.io/acme/charts --sign --github-output",
     ),
     (
+        "rekor",
+        "PROGRAM rekor upload web-1.4.2.tgz --keyring acme.gpg
+  $ PROGRAM rekor search oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM rekor verify web-1.4.2.tgz --keyring acme.gpg
+  $ PROGRAM verify web-1.4.2.tgz --github 'acme/charts@refs/tags/*' --rekor-helm --keyring acme.gpg",
+    ),
+    ("search", "PROGRAM search web-1.4.2.tgz"),
+    (
         "sign",
         "helm push web-1.4.2.tgz oci://ghcr.io/acme/charts
   $ PROGRAM sign web-1.4.2.tgz --repository oci://ghcr.io/acme/charts
@@ -67,6 +75,12 @@ const EXAMPLES: &[(&str, &str)] = &[
       --fulcio-url https://fulcio.acme.example --rekor-url https://rekor.acme.example --rekor-version 2 \\
       --tsa-url https://tsa.acme.example/api/v1/timestamp",
     ),
+    (
+        "doctor",
+        "PROGRAM doctor oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM doctor oci://ghcr.io/acme/charts/web:1.4.2 --for flux,cosign-3 --github acme/charts
+  $ PROGRAM doctor oci://ghcr.io/acme/charts/web:1.4.2 --repair --bundle web.sigstore.json",
+    ),
     ("tree", "PROGRAM tree oci://ghcr.io/acme/charts/web:1.4.2"),
     (
         "trust",
@@ -74,6 +88,7 @@ const EXAMPLES: &[(&str, &str)] = &[
   $ PROGRAM trust init acme --mirror https://tuf.acme.example --root root.json
   $ PROGRAM trust export trusted_root.json",
     ),
+    ("upload", "PROGRAM upload web-1.4.2.tgz --keyring acme.gpg"),
     (
         "verify",
         "PROGRAM verify oci://ghcr.io/acme/charts/web --version ^1 \\
@@ -117,6 +132,22 @@ const POLICY_EXAMPLES: &[(&str, &str)] = &[
     ("test", "PROGRAM policy test oci://ghcr.io/acme/charts/web --policy policy.yaml"),
 ];
 
+/// The same of each command of `rekor`.
+const REKOR_EXAMPLES: &[(&str, &str)] = &[
+    (
+        "upload",
+        "PROGRAM rekor upload web-1.4.2.tgz --keyring acme.gpg
+  $ PROGRAM rekor upload oci://ghcr.io/acme/charts/web:1.4.2 --public-key acme.asc",
+    ),
+    (
+        "search",
+        "PROGRAM rekor search web-1.4.2.tgz
+  $ PROGRAM rekor search oci://ghcr.io/acme/charts/web:1.4.2
+  $ PROGRAM rekor search --email jane@example.com",
+    ),
+    ("verify", "PROGRAM rekor verify web-1.4.2.tgz --public-key acme.asc"),
+];
+
 /// The flags of `verify` that a command in a hint repeats, so that it finds what this one found. Never a
 /// secret, and nothing that says who is trusted or which version is meant.
 const REPEATED: &[&str] = &[
@@ -136,6 +167,8 @@ const REPEATED: &[&str] = &[
     "plain_http",
     "predicate_type",
     "prov",
+    "rekor_helm",
+    "rekor_server",
     "repository",
     "rfc3161_timestamp",
     "signature",
@@ -265,6 +298,7 @@ fn in_order(matches: &ArgMatches) -> Result<Cli, clap::Error> {
     match (&mut cli.command, matches.subcommand()) {
         (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
         (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+        (Command::Doctor(doctor), Some((_, of))) => doctor.identity.keep_order(of),
         (Command::Policy(policy), Some((_, of))) => {
             if let (PolicyAction::Export(export), Some((_, of))) =
                 (&mut policy.action, of.subcommand())
@@ -299,7 +333,9 @@ pub(super) fn definition(program: &str, terminal: bool) -> clap::Command {
             })
         });
     }
-    for (group, examples) in [("policy", POLICY_EXAMPLES), ("trust", TRUST_EXAMPLES)] {
+    let groups =
+        [("policy", POLICY_EXAMPLES), ("rekor", REKOR_EXAMPLES), ("trust", TRUST_EXAMPLES)];
+    for (group, examples) in groups {
         command = command.mut_subcommand(group, |mut group| {
             for (name, example) in examples {
                 group = group.mut_subcommand(name, |sub| sub.help_template(template(example)));

@@ -11,7 +11,7 @@ use crate::run::{DefaultKeyring, ProvCheck, ProvKeys, load_keyring};
 use crate::verify::{Keyring, NamedRule, ProvMode};
 
 /// The variable by which the Go plugin was told its keyring.
-const KEYRING: &str = "KEYRING";
+pub(super) const KEYRING: &str = "KEYRING";
 
 /// What flags and variables say of provenance.
 pub(super) struct Asked {
@@ -36,6 +36,7 @@ impl Asked {
     ) -> Result<Self> {
         let mode = match arguments.prov {
             ProvArg::Ignore => ProvMode::Ignore,
+            ProvArg::IfPresent if arguments.rekor_helm => ProvMode::Require,
             ProvArg::IfPresent => ProvMode::IfPresent,
             ProvArg::Require => ProvMode::Require,
         };
@@ -61,7 +62,10 @@ impl Asked {
                 (None, ProvKeys::Default(Arc::new(usual)))
             }
         };
-        let of_the_run = ProvCheck { keyring, ..ProvCheck::new(mode, keys) };
+        let mut of_the_run = ProvCheck { keyring, ..ProvCheck::new(mode, keys) };
+        if arguments.rekor_helm {
+            of_the_run.asked_by = "--rekor-helm";
+        }
         Ok(Self { mode, typed: context.given.has("prov"), named, of_the_run })
     }
 

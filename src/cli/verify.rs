@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::args::{FormatArg, MatchArg, VerifyArgs};
+use super::args::{FormatArg, MatchArg, ProvArg, VerifyArgs};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::policy::{self, Beside, Found, INSECURE_NO_POLICY};
 use super::provenance::Asked;
-use super::{Context, Ended, key, lists, setup, trust};
+use super::{Context, Ended, key, lists, rekor, setup, trust};
 use crate::chart::{Argument, ChartReference, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
@@ -27,6 +27,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             .cause("a certificate lasts for minutes, and the log proves when it signed")
             .hint("--key cosign.pub"));
     }
+    check_log(&arguments, context)?;
     let policy = match (arguments.identity.policy()?, &arguments.key) {
         (policy, None) => policy,
         (Policy::Unstated, Some(named)) => {
@@ -98,11 +99,17 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         (_, PolicySource::Rules(_)) => policy::without_trust(),
         // Without log there is nothing that a root would say.
         (Policy::Key(trusted), _)
-            if trusted.log == LogCheck::Ignored && !arguments.trust.is_named() =>
+            if trusted.log == LogCheck::Ignored
+                && !arguments.trust.is_named()
+                && !arguments.rekor_helm =>
         {
             policy::without_trust()
         }
         _ => trust::trust(&arguments.trust, offline, context)?,
+    };
+    let rekor_helm = match arguments.rekor_helm {
+        true => Some(rekor::access(&arguments.rekor_server, &arguments.trust, context)?),
+        false => None,
     };
     let run = VerifyRun {
         signature_repository: signatures,
@@ -112,6 +119,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
             MatchArg::ChartLayer => Match::ChartLayer,
         },
         prov: asked.of_the_run(),
+        rekor_helm,
         scope: Scope {
             limits: Limits {
                 candidates: max_candidates,
@@ -135,6 +143,28 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let work = async |object: &VerifyObject| run.verify(object).await;
     let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
+}
+
+/// What cannot be meant of `--rekor-helm`, which asks a log about the provenance.
+fn check_log(arguments: &VerifyArgs, context: &Context<'_, '_>) -> Result<()> {
+    if !arguments.rekor_helm {
+        // Set for `rekor` by the environment, it means nothing here.
+        return match context.given.has("rekor_server") {
+            true => Err(Error::usage("no log is asked")
+                .on("--rekor-server")
+                .cause("what lies beside a signature proves that it is logged")
+                .hint("--rekor-helm")),
+            false => Ok(()),
+        };
+    }
+    let other = match (arguments.offline, arguments.prov) {
+        (true, _) => "--offline",
+        (false, ProvArg::Ignore) => "--prov ignore",
+        (false, _) => return Ok(()),
+    };
+    Err(Error::usage("cannot be used together")
+        .on(format!("--rekor-helm and {other}"))
+        .cause("the log is asked about the provenance"))
 }
 
 /// `--accept`.

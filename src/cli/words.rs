@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::error::{Class, Error, Line};
-use crate::run::{Format, Outcome, Status, Verdict};
+use crate::run::{Format, HelmEntryReport, Outcome, Status, Verdict};
 
 /// Between the columns of a line (`IDENTITY   issuer ISSUER`).
 const COLUMN_GAP: &str = "   ";
@@ -103,14 +103,7 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
             line("Trusted as", &format!("{short} ({words})"));
         }
         if let Some(log) = &signature.log {
-            let mut words = host_of(&log.url).to_owned();
-            if let Some(index) = log.index {
-                let _ = write!(words, " index {index}");
-            }
-            if let Some(time) = log.time {
-                let _ = write!(words, " at {time}");
-            }
-            line("Logged in", &words);
+            line("Logged in", &log.words());
             if let (None, Some(time)) = (log.time, signature.timestamp) {
                 line("Timestamp", &time.to_string());
             }
@@ -167,6 +160,9 @@ pub(super) fn success(outcome: &Outcome, color: bool) -> String {
             for (label, value) in provenance.lines() {
                 let _ = writeln!(text, "{label}: {}", escape(&value));
             }
+        }
+        for (label, value) in outcome.helm_entry.iter().flat_map(HelmEntryReport::lines) {
+            let _ = writeln!(text, "{label}: {}", escape(&value));
         }
     } else {
         for attached in outcome.attached.iter().flatten() {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::private_trust;
 use crate::chart::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::verify::{COSIGN_SIGN_PREDICATE, Identity, Matcher};
 
 /// The media type of the layer that Flux hands to Helm.
@@ -302,6 +302,10 @@ fn kyverno(what: &Export<'_>) -> String {
 
 fn policy_controller(what: &Export<'_>) -> Result<String> {
     let name = what.name();
+    if matches!(what.trusted, Trusted::Key(_)) && !what.legacy {
+        return Err(Error::usage("policy-controller verifies no bundles by a key")
+            .hint("sign it in the older format too: helm sigstore sign --signature-format both"));
+    }
     let trust = what
         .private
         .map(|trust| private_trust::trust_root(&format!("{name}-trust"), trust, what.legacy));
@@ -536,7 +540,9 @@ mod tests {
     fn a_key_is_carried_whole() {
         let pem = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n";
         let trusted = Trusted::Key(pem.to_owned());
-        let what = about("ghcr.io/acme/web", &trusted);
+        let bundle = about("ghcr.io/acme/web", &trusted);
+        assert!(export(Consumer::PolicyController, &bundle).is_err());
+        let what = Export { legacy: true, ..bundle };
         let flux = export(Consumer::Flux, &what).unwrap();
         assert_eq!(documents(&flux)[1]["stringData"]["cosign.pub"], pem);
         for (consumer, pointer) in [

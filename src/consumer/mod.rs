@@ -2,7 +2,13 @@
 //!
 //! Pure: facts in, text out.
 
+mod diagnosis;
 mod export;
+mod facts;
 mod private_trust;
+mod reader;
 
+pub use diagnosis::{Acceptance, Opinion, diagnose};
 pub use export::{Consumer, Export, PrivateTrust, Trusted, Tuf, export};
+pub use facts::{Facts, Form, Log, SignatureFacts, Spot};
+pub use reader::Reader;

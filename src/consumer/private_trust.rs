@@ -74,7 +74,8 @@ pub(super) fn trust_root(name: &str, trust: &PrivateTrust, legacy: bool) -> Resu
     let header = format!(
         "apiVersion: policy.sigstore.dev/v1alpha1\nkind: TrustRoot\nmetadata:\n  name: {name}\nspec:\n"
     );
-    if let Some(Tuf { mirror, root }) = &trust.tuf {
+    // With a root from TUF it finds no certificate log for a signature in the older format.
+    if let (Some(Tuf { mirror, root }), false) = (&trust.tuf, legacy) {
         let root = STANDARD.encode(root);
         return Ok(format!(
             "{header}  remote:\n    mirror: {}\n    root: {root}\n---\n",

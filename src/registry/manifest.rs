@@ -92,7 +92,7 @@ impl Descriptor {
 /// One entry of an index: as somebody wrote it, and what we make of it.
 #[derive(Clone, Debug)]
 pub struct IndexEntry {
-    raw: Box<RawValue>,
+    pub(super) raw: Box<RawValue>,
     /// The descriptor, or why it is none. One bad entry hides none of the others.
     pub descriptor: std::result::Result<Descriptor, String>,
 }
@@ -109,8 +109,8 @@ impl IndexEntry {
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     /// Everything but the entries, in order.
-    fields: Vec<(String, Box<RawValue>)>,
-    entries: Vec<IndexEntry>,
+    pub(super) fields: Vec<(String, Box<RawValue>)>,
+    pub(super) entries: Vec<IndexEntry>,
 }
 
 impl Index {

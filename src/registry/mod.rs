@@ -12,6 +12,7 @@ mod credential_files;
 mod credential_helper;
 mod credentials;
 mod delete;
+mod index_repair;
 mod listing;
 mod manifest;
 mod pages;
@@ -29,6 +30,7 @@ use self::auth::{Authenticator, Place};
 pub use self::challenge::{Challenge, challenges};
 pub use self::client::{RawManifest, Referrers, Repository};
 pub use self::credentials::{Credential, Credentials, Found, Secret, Sources};
+pub use self::index_repair::{Correction, IndexFault, RepairedIndex};
 pub use self::listing::Entry;
 pub use self::manifest::{
     BUNDLE_V03, Descriptor, EMPTY_BLOB, EMPTY_CONFIG, Index, IndexEntry, MAX_INDEX_BYTES, Referrer,

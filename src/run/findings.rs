@@ -145,6 +145,11 @@ impl<'a> Findings<'a> {
         self.met.is_some() && !self.scope.all
     }
 
+    /// How many places, candidates and limits stayed open.
+    pub(super) fn open(&self) -> usize {
+        self.undecided.len()
+    }
+
     /// Looks at what one place answered, until the signatures meet the policy.
     pub(super) async fn examine(
         &mut self,

@@ -3,11 +3,15 @@
 //! Every command calls these. No step calls back, and nothing here knows the command line or prints.
 
 mod detach;
+mod doctor;
 mod findings;
 mod formats;
 mod packaged;
 mod provenance;
 mod push;
+mod rekor;
+mod rekor_search;
+mod repair;
 mod report;
 mod resolve;
 mod rules;
@@ -24,12 +28,18 @@ use std::path::Path;
 use crate::error::{Error, Reason, Result};
 
 pub use detach::{DetachRun, Detachment, State, Target};
+pub use doctor::{Diagnosis, DoctorRun, Known, ListingReport};
 pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
 pub use provenance::{
     DefaultKeyring, ProvCheck, ProvKeys, ProvenanceReport, load_keyring, read_keyring,
 };
 pub use push::{PushObject, PushRun};
+pub use rekor::{
+    HelmEntryReport, LoggedProvenance, ReadyProvenance, RekorAccess, RekorRun, Uploaded,
+};
+pub use rekor_search::{Found, FoundEntry, Sought};
+pub use repair::{Mended, Supplied, words as fault_words};
 pub use report::{
     Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
     SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,

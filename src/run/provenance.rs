@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::off_thread;
+use super::rekor::HelmEntryReport;
 use super::report::Outcome;
 use crate::chart::Digest;
 use crate::error::{Class, Error, Reason, Result};
@@ -202,7 +203,7 @@ impl ProvCheck {
         matches!(&self.keys, ProvKeys::Default(keyring) if keyring.path().is_some())
     }
 
-    /// Judges a provenance file; what it says goes into the outcome. Answers whether it was verified.
+    /// Judges a provenance file; what it says goes into the outcome. Answers what was verified, if it was.
     ///
     /// # Errors
     /// Only where it decides.
@@ -211,7 +212,7 @@ impl ProvCheck {
         prov: Result<Vec<u8>>,
         subject: ProvSubject<'_>,
         outcome: &mut Outcome,
-    ) -> Result<bool> {
+    ) -> Result<Option<VerifiedProvenance>> {
         let ProvSubject { digest, named, now } = subject;
         let judged = match (prov, named, self.keyrings().await) {
             (Ok(prov), Ok(named), Ok(keyrings)) => {
@@ -226,8 +227,8 @@ impl ProvCheck {
             Err(error) => ProvenanceReport::failed(error),
         });
         match judged {
-            Ok(_) => Ok(true),
-            Err(_) if !self.decides() => Ok(false),
+            Ok(verified) => Ok(Some(verified)),
+            Err(_) if !self.decides() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -283,7 +284,9 @@ pub async fn load_keyring(path: PathBuf) -> Result<Arc<Keyring>> {
 pub(super) fn only_provenance(unsigned: Error, outcome: &Outcome) -> Error {
     let mut error =
         Error::new(Class::Unsigned, Reason::Unsigned, "provenance verified, unsigned in Sigstore");
-    for (label, value) in outcome.provenance.iter().flat_map(ProvenanceReport::lines) {
+    let logged = outcome.helm_entry.iter().flat_map(HelmEntryReport::lines);
+    let lines = outcome.provenance.iter().flat_map(ProvenanceReport::lines).chain(logged);
+    for (label, value) in lines {
         error = error.line(label, value);
     }
     error.lines.extend(unsigned.lines);

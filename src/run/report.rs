@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::provenance::ProvenanceReport;
+use super::rekor::HelmEntryReport;
 use crate::chart::Digest;
 use crate::error::{Class, Error, Reason};
 use crate::verify::{
@@ -159,6 +160,9 @@ pub struct Outcome {
     pub prov: Option<String>,
     /// What was found of its PGP signature, where that was looked at.
     pub provenance: Option<ProvenanceReport>,
+    /// Where the provenance is logged, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helm_entry: Option<HelmEntryReport>,
     /// What `sign` attached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attached: Option<Vec<Attached>>,
@@ -211,6 +215,7 @@ impl Outcome {
             looked_in: Vec::new(),
             prov: None,
             provenance: None,
+            helm_entry: None,
             attached: None,
             bundle_file: None,
             already_signed: None,
@@ -469,6 +474,21 @@ pub struct LogReport {
     pub index: Option<u64>,
     /// The proved time of integration.
     pub time: Option<Timestamp>,
+}
+
+impl LogReport {
+    /// `rekor.sigstore.dev index 1 at 2026-11-22T19:41:13Z`: the host of the log, which is how people know it.
+    pub fn words(&self) -> String {
+        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        let mut words = rest.split('/').next().unwrap_or(rest).to_owned();
+        if let Some(index) = self.index {
+            words.push_str(&format!(" index {index}"));
+        }
+        if let Some(time) = self.time {
+            words.push_str(&format!(" at {time}"));
+        }
+        words
+    }
 }
 
 impl From<&LogRecord> for LogReport {

@@ -123,6 +123,30 @@ impl Resolved {
         })
     }
 
+    /// The provenance layer and what the chart is called that it is of, once that is what was asked for; nothing where there
+    /// is no such layer. `signed` is what a signature says the chart is called, where one does.
+    pub(super) async fn named_prov(
+        &self,
+        signed: Option<&NamedVersion>,
+    ) -> Result<Option<(NamedVersion, Vec<u8>)>> {
+        if self.manifest.prov.is_none() {
+            return Ok(None);
+        }
+        // What is asked for, in the words of the chart itself.
+        let named = match signed {
+            Some(named) => named.clone(),
+            None => self.config().await?,
+        };
+        if named.name != self.name || !self.version.admits(&named.version) {
+            return Err(Error::refused(Reason::WrongChart, "wrong chart").expected_found(
+                format!("{} {}", self.name, self.version),
+                format!("{} {}  (config)", named.name, named.version),
+            ));
+        }
+        let prov = self.prov().await?.map(|bytes| bytes.to_vec());
+        Ok(prov.map(|prov| (named, prov)))
+    }
+
     /// The chart layer, read within Helm's limits.
     pub(super) async fn archive(&self) -> Result<Archive> {
         let layer = &self.manifest.chart;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::findings::{Accepted, Findings, Formats, Limits, Question, Scope};
 use super::packaged::read_chart;
 use super::provenance::ProvCheck;
+use super::rekor::RekorAccess;
 use super::report::{Chart, Outcome, Place, PolicyReport, Status, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::rules::{Judges, PolicySource};
@@ -86,6 +87,8 @@ pub struct VerifyRun {
     pub matching: Match,
     /// How Helm's provenance file is looked at.
     pub prov: ProvCheck,
+    /// Where the provenance has to be logged too (`--rekor-helm`).
+    pub rekor_helm: Option<RekorAccess>,
     /// What is looked at, and until when.
     pub scope: Scope,
     /// The kind of statement that counts (`--predicate-type`).
@@ -124,6 +127,7 @@ impl VerifyRun {
             policy_file: PolicySource::Flags,
             matching: Match::Manifest,
             prov: ProvCheck::ignored(),
+            rekor_helm: None,
             scope: Scope { limits: Limits::default(), accept: Formats::ALL, all: false },
             predicate_type: COSIGN_SIGN_PREDICATE.to_owned(),
             required: Vec::new(),
@@ -236,9 +240,10 @@ impl VerifyRun {
         };
         let concluded = self.conclude(findings, outcome, &resolved.pinned());
         let looked_at = match asks_for_provenance(&concluded) {
-            false => Ok(false),
+            false => Ok(None),
             true => self.provenance_of(judges.prov, &resolved, &concluded, outcome).await,
         };
+        let looked_at = self.in_the_log(&trusted, looked_at, outcome).await;
         let accepted = with_provenance(judges.prov, concluded, looked_at, outcome)
             .map_err(|error| error.on(&object_words).at_digest(resolved.manifest.digest))?;
         self.require(&trusted, &judges, &resolved, &question, outcome)
@@ -369,9 +374,10 @@ impl VerifyRun {
         let retry = path.display().to_string();
         let concluded = self.conclude(findings, outcome, &retry);
         let looked_at = match asks_for_provenance(&concluded) {
-            false => Ok(false),
+            false => Ok(None),
             true => self.provenance_beside(judges.prov, path, digest, &named, outcome).await,
         };
+        let looked_at = self.in_the_log(&trusted, looked_at, outcome).await;
         let accepted = with_provenance(judges.prov, concluded, looked_at, outcome)
             .map_err(|error| error.at_digest(digest))?;
         if let Some(resolved) = &beside {
@@ -421,7 +427,7 @@ impl VerifyRun {
         Places { registry: &self.registry, access: Access::Pull, signatures }
     }
 
-    fn findings<'a>(
+    pub(super) fn findings<'a>(
         &'a self,
         trusted: &'a Trusted,
         policy: &'a Policy,
@@ -431,7 +437,7 @@ impl VerifyRun {
     }
 
     /// The places of a registry in turn: the API, and only where that met no policy the two tags.
-    async fn ask_registry(
+    pub(super) async fn ask_registry(
         &self,
         resolved: &Resolved,
         question: &Question<'_>,
@@ -470,7 +476,7 @@ impl VerifyRun {
         findings.examine(&cosign, Place::CosignTag, legacy, question).await;
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         store: &impl SignatureStore,
         place: Place,
@@ -482,7 +488,7 @@ impl VerifyRun {
         findings.examine(store, place, discovered, question).await;
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &self,
         findings: Findings<'_>,
         outcome: &mut Outcome,

@@ -82,24 +82,29 @@ async fn record_v1(
     let answer = match answer.status {
         200 | 201 => answer,
         // The log has it already: an earlier attempt of ours got through, or so it says.
-        409 => {
-            let existing = answer
-                .location()
-                .filter(|location| Origin::same(location, answer.url()))
-                .ok_or_else(|| {
-                    service.malformed(&url, "it has this entry already and does not say where")
-                })?;
-            let answer = service
-                .send(Call { deadline: Some(deadline), ..Call::new(&existing, MAX_ANSWER_BYTES) })
-                .await?;
-            if answer.status != 200 {
-                return Err(service.refused(&answer));
-            }
-            answer
-        }
+        409 => existing(service, &url, &answer, Some(deadline), MAX_ANSWER_BYTES).await?,
         _ => return Err(service.refused(&answer)),
     };
     record.entry_v1(&answer).map_err(|why| service.malformed(answer.url(), why))
+}
+
+/// Follows a 409 of a log of version 1 to the entry that it says it has already.
+pub(super) async fn existing(
+    service: &Service<'_>,
+    url: &Url,
+    conflict: &Answer,
+    deadline: Option<Instant>,
+    max_bytes: usize,
+) -> Result<Answer> {
+    let place =
+        conflict.location().filter(|location| Origin::same(location, conflict.url())).ok_or_else(
+            || service.malformed(url, "it has this entry already and does not say where"),
+        )?;
+    let answer = service.send(Call { deadline, ..Call::new(&place, max_bytes) }).await?;
+    match answer.status {
+        200 => Ok(answer),
+        _ => Err(service.refused(&answer)),
+    }
 }
 
 async fn record_v2(

@@ -49,6 +49,22 @@ impl<'a> FallbackTag<'a> {
             ))
     }
 
+    /// The tag.
+    pub(super) fn name(&self) -> &str {
+        &self.tag
+    }
+
+    /// What is under the tag, for reading.
+    ///
+    /// # Errors
+    /// Undecided: not asked, or (`malformed`) an index that cannot be read.
+    pub(super) async fn look(&self) -> Result<Under> {
+        Ok(match self.repository.manifest(&self.tag).await? {
+            None => Under::Nothing,
+            Some(found) => self.read(&found)?.map_or(Under::NoIndex, Under::Index),
+        })
+    }
+
     /// What was found as an index. GitLab answers the tag with the subject itself; that, like anything
     /// that is no index, means that there is no fallback tag here. The digest is asked first: the subject
     /// may be an index.
@@ -60,6 +76,17 @@ impl<'a> FallbackTag<'a> {
             Error::undecided(Reason::Malformed, format!("tag {}: {cause}", self.tag))
         })
     }
+}
+
+/// What is under a fallback tag.
+#[derive(Debug)]
+pub(super) enum Under {
+    /// There is no such tag.
+    Nothing,
+    /// Something that lists nothing.
+    NoIndex,
+    /// The index.
+    Index(Index),
 }
 
 /// One of those that refer to a manifest, in the index under its fallback tag.
@@ -96,15 +123,12 @@ impl SharedEdit for IndexEntry {
 impl SignatureStore for FallbackTag<'_> {
     async fn discover(&self) -> Discovered {
         let object = format!("tag {}", self.tag);
-        match self.repository.manifest(&self.tag).await {
-            Ok(None) => Discovered::nothing(object, "404"),
-            Ok(Some(found)) => match self.read(&found) {
-                Ok(Some(index)) => {
-                    listed(object, index.entries().iter().map(|entry| &entry.descriptor))
-                }
-                Ok(None) => Discovered::nothing(object, "no index"),
-                Err(error) => Discovered::open(object, error),
-            },
+        match self.look().await {
+            Ok(Under::Nothing) => Discovered::nothing(object, "404"),
+            Ok(Under::NoIndex) => Discovered::nothing(object, "no index"),
+            Ok(Under::Index(index)) => {
+                listed(object, index.entries().iter().map(|entry| &entry.descriptor))
+            }
             Err(error) => Discovered::open(object, error),
         }
     }

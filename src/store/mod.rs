@@ -6,6 +6,7 @@ mod detach;
 mod detached;
 mod fallback_tag;
 mod file;
+mod inspect;
 mod legacy;
 mod listing;
 mod referrers;
@@ -28,6 +29,10 @@ pub use detach::{Layers, Removed, check_unlisted, remove_entries, remove_layers}
 pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, sidecars, write_bundle};
+pub use inspect::{
+    Behind, Inspected, InspectionLimits, Listed, Stated, inspect_fallback_tag, inspect_referrers,
+    repair_fallback_tag,
+};
 pub use referrers::Referrers;
 
 /// What the media types of all bundle versions begin with.

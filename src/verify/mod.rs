@@ -10,10 +10,12 @@ mod certificate;
 mod claimed;
 mod coverage;
 mod deprecated;
+mod entry_content;
 mod first_use;
 mod identity;
 mod key;
 mod legacy;
+mod logged;
 mod matcher;
 mod pattern;
 mod policy;
@@ -34,12 +36,14 @@ pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
 pub use certificate::{Claim, Claims, NameKind, holder};
 pub use claimed::ClaimedSigner;
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
+pub use entry_content::{EntryContent, EntrySigner, HelmEntry};
 pub use first_use::first_use;
 pub use identity::{CONSTRAINTS, Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
 pub use legacy::{
     CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, LOG_ANNOTATION, LegacySignature, MAX_PAYLOAD_BYTES,
     SIGNATURE_ANNOTATION, SIGNATURE_TYPE, SIMPLE_SIGNING, TIMESTAMP_ANNOTATION,
 };
+pub use logged::{UnverifiedEntry, is_entry_id};
 pub use matcher::Matcher;
 pub use pattern::{RepositoryPattern, normal_host};
 pub use policy::Policy;

@@ -14,9 +14,11 @@ mod mode;
 mod packets;
 
 use std::collections::BTreeMap;
+use std::io::{Cursor, Read as _};
 
 use jiff::Timestamp;
-use pgp::composed::CleartextSignedMessage;
+use pgp::armor::{BlockType, Dearmor};
+use pgp::composed::{ArmorOptions, CleartextSignedMessage, SignedPublicKey};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType, SignatureVersion, SubpacketData};
 use serde_json::Value;
@@ -47,6 +49,21 @@ pub struct VerifiedProvenance {
     pub digest: Digest,
     /// When it says that it was signed.
     pub signed_at: Timestamp,
+    /// The signature without its armor.
+    pub(super) signature: Vec<u8>,
+    key: Box<SignedPublicKey>,
+}
+
+impl VerifiedProvenance {
+    /// The key that signed, in armor: it alone, whatever else is in the ring.
+    ///
+    /// # Errors
+    /// Usage, when it cannot be written.
+    pub fn armored_key(&self) -> Result<String> {
+        self.key.to_armored_string(ArmorOptions::default()).map_err(|error| {
+            Error::usage("cannot write the key").cause(one_line(&error.to_string()))
+        })
+    }
 }
 
 /// The text of a provenance file whose signature nobody has looked at.
@@ -101,16 +118,21 @@ pub fn verify_provenance(
     };
     let signed_at = check_signature(signature, now)?;
     let signed = message.signed_text();
-    let key = keyring.signer_of(signature, signed.as_bytes(), signed_at)?;
+    let (judged, key) = keyring.signer_of(signature, signed.as_bytes(), signed_at)?;
     // Only now, and only this text.
     let signed = signed.replace("\r\n", "\n");
     names(&signed, &format!("{}-{}.tgz", named.name, named.version), digest)?;
     is_of(&signed, named)?;
     Ok(VerifiedProvenance {
-        signed_by: key.user_ids,
-        fingerprint: key.fingerprint,
+        signed_by: judged.user_ids,
+        fingerprint: judged.fingerprint,
         digest: *digest,
         signed_at,
+        signature: text
+            .split_once(SIGNATURE)
+            .and_then(|(_, rest)| signature_packets(format!("{SIGNATURE}{rest}").as_bytes()))
+            .ok_or_else(|| bad("the signature cannot be read"))?,
+        key: Box::new(key.clone()),
     })
 }
 
@@ -196,6 +218,14 @@ fn framed(bytes: &[u8]) -> Result<String> {
         return Err(bad("there is something behind the signature"));
     }
     Ok(text)
+}
+
+/// A signature without its armor.
+pub(super) fn signature_packets(armored: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = Dearmor::new(Cursor::new(armored));
+    let mut packets = Vec::new();
+    reader.read_to_end(&mut packets).ok()?;
+    (reader.typ == Some(BlockType::Signature) && !packets.is_empty()).then_some(packets)
 }
 
 /// Whether the text of a provenance file names `digest` for `file_name`.

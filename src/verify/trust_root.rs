@@ -95,6 +95,11 @@ impl TrustRoot {
         self.roots.iter().any(|root| root.demands().log)
     }
 
+    /// The transparency logs of all roots.
+    pub(super) fn logs(&self) -> impl Iterator<Item = &TransparencyLog> {
+        self.roots.iter().flat_map(|root| &root.root.tlogs)
+    }
+
     /// The first root that verifies. Where none does, the refusal that says most: a time in our future may
     /// yet come, and a root that knows the instance knows better than one that does not.
     pub(super) fn first_to_verify(

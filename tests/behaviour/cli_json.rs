@@ -282,7 +282,7 @@ fn the_closed_lists_are_those_of_the_interface() {
              not-found unauthorized throttled unreachable trust-expired not-a-chart malformed
              untrusted-instance unsupported-format clock-behind limit-reached trust-unusable no-identity
              bad-token service-unreachable usage too-few-signatures no-provenance provenance-only denied \
-             no-rule wrong-time",
+             no-rule not-logged wrong-time",
         ),
         ("/$defs/verdict/enum", "verified signed pushed unsigned refused undecided not-found usage"),
         ("/$defs/signature/properties/status/enum", "accepted other refused undecided"),

@@ -101,7 +101,12 @@ fn every_help() {
     for command in ["init", "test"] {
         snapshot(&world, &format!("help_policy_{command}"), &["policy", command, "--help"]);
     }
+    snapshot(&world, "help_rekor", &["rekor", "--help"]);
+    for command in ["search", "upload", "verify"] {
+        snapshot(&world, &format!("help_rekor_{command}"), &["rekor", command, "--help"]);
+    }
     snapshot(&world, "help_sign", &["sign", "--help"]);
+    snapshot(&world, "help_doctor", &["doctor", "--help"]);
     snapshot(&world, "help_tree", &["tree", "--help"]);
     snapshot(&world, "help_detach", &["detach", "--help"]);
     snapshot(&world, "help_policy", &["policy", "--help"]);

@@ -1,5 +1,6 @@
 //! `policy export`: what others are told so that they verify a chart as we do.
 
+use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::sigstore::Identity;
 use regex::Regex;
 use serde_json::Value;
@@ -142,7 +143,7 @@ fn policy_controller_is_given_the_older_format_where_a_good_signature_has_it_als
         &legacy_support::payload(&pushed),
     );
     legacy_support::tag_legacy(&world, &pushed, &[mallory]);
-    world.run(&words).exits(2).says("bundles");
+    world.run(&words).exits(2).says("no bundles by a key");
     key_support::sign(&world, &reference, &["--signature-format", "both", "--force"]).exits(0);
     let ended = world.run(&words).exits(0);
     let [_, policy] = &documents(&ended)[..] else { panic!("{}", ended.stdout) };
@@ -163,6 +164,15 @@ fn an_instance_is_passed_on_with_its_tuf_repository() {
     let authority = &policy["spec"]["authorities"][0];
     assert_eq!(authority["keyless"]["trustRootRef"], root["metadata"]["name"]);
     assert_eq!(authority["signatureFormat"], "bundle");
+    // With a root from TUF it takes no signature in the older format: where there is no other, keys one by one.
+    world.push(&Chart::new("api", "1.4.2"));
+    let reference = format!("{}:1.4.2", world.repository("api"));
+    world.run(&["sign", &reference, "--signature-format", "legacy"]).exits(0);
+    let ended = world.run(&["policy", "export", "policy-controller", &reference]).exits(0);
+    let [root, policy] = &documents(&ended)[..] else { panic!("{}", ended.stdout) };
+    assert!(root["spec"]["sigstoreKeys"]["tLogs"][0]["publicKey"].is_string(), "{root:#}");
+    assert_eq!(root["spec"]["remote"], Value::Null);
+    assert_eq!(policy["spec"]["authorities"][0]["signatureFormat"], Value::Null);
 }
 
 #[test]

@@ -122,10 +122,10 @@ attestation_files() {
     row "sigstore-go verify-bundle: the file" go_attestation "$3" "${TRUSTED[@]}" "$file"
     row -e refused "sigstore-go verify-bundle: wrong identity" go_attestation "$3" "${STRANGER[@]}" "$file"
     row -e refused "sigstore-go verify-bundle: tampered" go_attestation "$3" "${TRUSTED[@]}" "$CHARTS/tampered/web-1.4.2.tgz"
-    row -g 'Verification succeeded' "gh attestation verify --bundle FILE" gh_attestation "$file" --repo acme/charts --bundle "$3"
-    row -g 'Verification succeeded' "gh attestation verify --bundle-from-oci" \
+    row -g 'verificationResult' "gh attestation verify --bundle FILE" gh_attestation "$file" --repo acme/charts --bundle "$3"
+    row -g 'verificationResult' "gh attestation verify --bundle-from-oci" \
         gh_attestation "oci://$2:1.4.2" --repo acme/charts --bundle-from-oci
-    row -g 'Verification succeeded' "gh attestation verify --predicate-type (the signature)" \
+    row -g 'verificationResult' "gh attestation verify --predicate-type (the signature)" \
         gh_attestation "oci://$2:1.4.2" --repo acme/charts --bundle-from-oci --predicate-type "$PREDICATE"
     row -e refused -g 'verifying with issuer|SAN|Owner' "gh attestation verify: another owner" \
         gh_attestation "$file" --owner mallory --bundle "$3"
@@ -140,6 +140,7 @@ go_attestation() { tool sigstore-go verify-bundle --bundle "$1" "${@:2:$#-2}" --
 # It wants a trusted root a line, and a token for its own API, which it does not ask here.
 gh_attestation() {
     python3 -c 'import json, sys; print(json.dumps(json.load(open(sys.argv[1]))))' "$KIT_TRUSTED_ROOT" >"$WORK/gh-root.jsonl"
-    HOME=$WORK/gh GH_CONFIG_DIR=$WORK/gh GH_TOKEN=none GH_NO_UPDATE_NOTIFIER=1 NO_COLOR=1 timeout 120 "${PEER[gh]}" attestation verify "$@" \
-        --custom-trusted-root "$WORK/gh-root.jsonl" --cert-oidc-issuer "$ISSUER"
+    HOME=$WORK/gh GH_CONFIG_DIR=$WORK/gh GH_TOKEN=none GH_NO_UPDATE_NOTIFIER=1 NO_COLOR=1 \
+        timeout 120 "${PEER[gh]}" attestation verify "$@" \
+        --custom-trusted-root "$WORK/gh-root.jsonl" --cert-oidc-issuer "$ISSUER" --format json
 }

@@ -25,6 +25,8 @@ consumers() {
             SIGNER=-
             not_measured "consumers" "$peer" "$CHART_HELM" && continue
             start_registry "$name" || { failed_before "$name" "did not start"; continue; }
+            THOROUGH=
+            [ "$LOG:$name" != v1:olareg ] || THOROUGH=1
             consumers_in "$REGISTRY"
         done
         NEEDS=
@@ -51,6 +53,9 @@ make_consumer_keys() {
             helm_sigstore key generate --output-key-prefix "$CONSUMER_KEYS/$name"
     done
 }
+
+# What holds everywhere is measured once: as `row`.
+refusal() { [ -z "$THOROUGH" ] || row "$@"; }
 
 # exported CONSUMER REF FILE ARGUMENT…: what is printed for it.
 exported() {
@@ -95,8 +100,24 @@ consumers_in() {
         policy_controller_by_key "$chart" "$format"
         actions_by_key "$chart"
     done
+    [ "$LOG" = v2 ] || copied_to_another_chart "$1"
     SIGNER=-
     row -e 3 "helm-sigstore policy export flux: unsigned" by_root flux "$base/plain:1.4.2" "$EXPORTS/none"
+}
+
+# A signature in the older format that was put beside another chart: copied_to_another_chart HOST.
+copied_to_another_chart() {
+    local file=$EXPORTS/copied image=$1/consumers-$LOG/copy/web object=$EXPORTS/copied.json to='s|/api|/copy/web|'
+    SIGNER="helm-sigstore sign (legacy), copied to another chart"
+    row "(copied)" copied_signature "$1" "consumers-$LOG/api" "${DIGEST[api]}" "consumers-$LOG/copy" "$CHARTS/web-1.4.2.tgz"
+    row -e 5 -g '^error: manifest not signed' "helm-sigstore verify" verify "${TRUSTED[@]}" "oci://$image:1.4.2"
+    by_root flux "$CHARTS_OF/api:1.4.2" "$file.flux" && by_instance kyverno "$CHARTS_OF/api:1.4.2" "$file.kyverno" &&
+        by_root policy-controller "$CHARTS_OF/api:1.4.2" "$file.policy-controller"
+    # It does not compare the digest that a signature in this format is about with the chart's.
+    row -g '^verified: ' "Flux 1.9.1: passes it" flux_on "$file.flux" "$file.flux.other" "$to"
+    source_object "oci://$image" "$object"
+    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0" kyverno_on "$file.kyverno" "$object" "$to"
+    row -e 1 -g 'no matching|digest|failed' "policy-controller 0.15.1" tester_on "$file.policy-controller" "$image:1.4.2" "$to"
 }
 
 # edited FROM TO EXPRESSION…: with what somebody else would have written.
@@ -131,9 +152,9 @@ flux_by_identity() {
     row -g '^verified: ' "Flux 1.9.1" flux_verify "$file"
     row -e 1 -g 'none of the expected identities matched|no matching|failed to verify' "Flux 1.9.1: another identity" \
         flux_on "$file" "$file.other" 's/^        subject: "^/&x/'
-    row -e 1 "Flux 1.9.1: another issuer" flux_on "$file" "$file.other" 's/^      - issuer: "^/&x/'
-    row -e 1 -g 'no signatures found|no matching' "Flux 1.9.1: unsigned" flux_on "$file" "$file.other" "s|/$1\"|/plain\"|"
-    row -e 1 -g 'Unsupported value' "Flux 1.9.1: what its definition forbids" \
+    refusal -e 1 "Flux 1.9.1: another issuer" flux_on "$file" "$file.other" 's/^      - issuer: "^/&x/'
+    refusal -e 1 -g 'no signatures found|no matching' "Flux 1.9.1: unsigned" flux_on "$file" "$file.other" "s|/$1\"|/plain\"|"
+    refusal -e 1 -g 'Unsupported value' "Flux 1.9.1: what its definition forbids" \
         flux_on "$file" "$file.other" 's/provider: cosign/provider: pgp/'
 }
 
@@ -143,7 +164,7 @@ flux_by_key() {
         --key "$CONSUMER_KEYS/ours.pub"
     row -g '^verified: ' "Flux 1.9.1 (key)" flux_verify "$file"
     row -e 1 -g 'no matching signatures' "Flux 1.9.1 (key): another key" flux_with_key "$file" "$CONSUMER_KEYS/other.pub"
-    row -e 1 -g 'no matching signatures' "Flux 1.9.1 (key): unsigned" flux_on "$file" "$file.other" "s|/$1\"|/plain\"|"
+    refusal -e 1 -g 'no matching signatures' "Flux 1.9.1 (key): unsigned" flux_on "$file" "$file.other" "s|/$1\"|/plain\"|"
 }
 
 flux_with_key() { with_key "$1" "$2" && flux_verify "$1.other"; }
@@ -175,9 +196,9 @@ kyverno_by_identity() {
     row "helm-sigstore policy export kyverno" by_instance kyverno "$CHARTS_OF/$1:1.4.2" "$file"
     row -g 'pass: 1, fail: 0' "Kyverno 1.19.0" kyverno_apply "$file" "$object"
     row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another identity" kyverno_on "$file" "$object" 's/^              subject: "/&x/'
-    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another issuer" kyverno_on "$file" "$object" 's/^            - issuer: "/&x/'
+    refusal -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another issuer" kyverno_on "$file" "$object" 's/^            - issuer: "/&x/'
     source_object "$CHARTS_OF/plain" "$object"
-    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: unsigned" kyverno_on "$file" "$object" "s|/$1\"|/plain\"|; s|/$1\*|/plain*|"
+    refusal -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: unsigned" kyverno_on "$file" "$object" "s|/$1\"|/plain\"|; s|/$1\*|/plain*|"
 }
 
 kyverno_by_key() {
@@ -219,7 +240,7 @@ USES+=([tester_on]=policy-tester [tester_with_key]=policy-tester)
 policy_controller_by_identity() {
     local file=$EXPORTS/policy-controller.yaml image=${CHARTS_OF#oci://}/$1@${DIGEST[$1]}
     row "helm-sigstore policy export policy-controller" by_instance policy-controller "$CHARTS_OF/$1:1.4.2" "$file"
-    policy_controller_judges "$file" "$image" "policy-controller 0.15.1, TUF"
+    policy_controller_judges "$file" "$image" "policy-controller 0.15.1, instance"
     if [ "$2" = bundle ]; then
         row -e 2 -g 'only with a root from TUF' "helm-sigstore policy export policy-controller: keys one by one" \
             by_root policy-controller "$CHARTS_OF/$1:1.4.2" "$file"
@@ -233,13 +254,17 @@ policy_controller_by_identity() {
 policy_controller_judges() {
     row -g 'Verification was successful' "$3" tester "$1" "$2"
     row -e 1 -g 'none of the expected identities|no matching' "$3: another identity" tester_on "$1" "$2" 's/^            subject: "/&x/'
-    row -e 1 -g 'no (matching )?(signatures|attestations)' "$3: unsigned" \
+    refusal -e 1 -g 'no (matching )?signatures|no valid bundles' "$3: unsigned" \
         tester_on "$1" "${CHARTS_OF#oci://}/plain@${DIGEST[plain]}" "s|/$chart|/plain|"
 }
 
 policy_controller_by_key() {
     local file=$EXPORTS/policy-controller-key.yaml image=${CHARTS_OF#oci://}/keys/$1@${DIGEST[$1]}
-    if [ "$2" = bundle ]; then return; fi
+    if [ "$2" = bundle ]; then
+        row -e 2 -g 'no bundles by a key' "helm-sigstore policy export policy-controller --key: bundles" by_instance \
+            policy-controller "$CHARTS_OF/keys/$1:1.4.2" "$file" --key "$CONSUMER_KEYS/ours.pub"
+        return
+    fi
     row "helm-sigstore policy export policy-controller --key" by_root policy-controller "$CHARTS_OF/keys/$1:1.4.2" "$file" \
         --key "$CONSUMER_KEYS/ours.pub"
     row -g 'Verification was successful' "policy-controller 0.15.1 (key)" tester "$file" "$image"
@@ -286,7 +311,7 @@ actions_by_identity() {
     row -g "^digest-ref=$CHARTS_OF/$1@${DIGEST[$1]}\$" "GitHub Actions, cosign 3.1" workflow "$file"
     row -e refused -g 'none of the expected identities|expected SAN|no matching' "GitHub Actions, cosign 3.1: another identity" \
         workflow_on "$file" 's/^          IDENTITY_1: "^/&x/'
-    row -e refused "GitHub Actions, cosign 3.1: unsigned" workflow_on "$file" "s|/$1:1.4.2\"|/plain:1.4.2\"|"
+    refusal -e refused "GitHub Actions, cosign 3.1: unsigned" workflow_on "$file" "s|/$1:1.4.2\"|/plain:1.4.2\"|"
     NEEDS=$needs
 }
 

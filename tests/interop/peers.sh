@@ -51,6 +51,8 @@ obtain_more() {
     if_full obtain cosign-3.0 cosign-3.0.6 cosign from_go github.com/sigstore/cosign/v3/cmd/cosign@v3.0.6
     if_full obtain cosign-2 cosign-2.6.4 cosign from_go github.com/sigstore/cosign/v2/cmd/cosign@v2.6.4
     if_full obtain rekor rekor-1.5.4 rekor-server from_go github.com/sigstore/rekor/cmd/rekor-server@v1.5.4
+    if_full obtain rekor-cli rekor-cli-1.5.4 rekor-cli from_go github.com/sigstore/rekor/cmd/rekor-cli@v1.5.4
+    if_full obtain go-plugin helm-sigstore-go-0.3.0 helm-sigstore from_go github.com/sigstore/helm-sigstore@v0.3.0
     if_full obtain trillian-server trillian-server-1.7.3 trillian_log_server \
         from_go github.com/google/trillian/cmd/trillian_log_server@v1.7.3 -tags mysql
     if_full obtain trillian-signer trillian-signer-1.7.3 trillian_log_signer \
@@ -62,10 +64,11 @@ obtain_more() {
     if_full obtain sigstore-js sigstore-js-3.1.1 node_modules/@sigstore/verify/package.json \
         from_npm @sigstore/verify@3.1.1 @sigstore/sign@4.1.1 @sigstore/bundle@4.0.0 @sigstore/protobuf-specs@0.5.0
     if_full obtain flux flux-1.9.1 verify from_go_copy github.com/fluxcd/source-controller@v1.9.1 ./verify in_flux
-    if_full obtain policy-tester policy-tester-0.15.1 tester-tuf from_policy_controller v0.15.1
+    if_full obtain policy-tester policy-tester-tuf-0.15.1 tester \
+        from_go_copy github.com/sigstore/policy-controller@v0.15.1 ./cmd/tester in_policy_controller
     if_full obtain kyverno kyverno-1.19.0 kubectl-kyverno \
         from_go_copy github.com/kyverno/kyverno@v1.19.0 ./cmd/cli/kubectl-kyverno true
-    if_full obtain gh gh-2.83.2 gh from_go github.com/cli/cli/v2/cmd/gh@v2.83.2
+    if_full obtain gh gh-2.83.2 gh from_go_build github.com/cli/cli/v2@v2.83.2 github.com/cli/cli/v2/cmd/gh
     if_full obtain actionlint actionlint-1.7.9 actionlint from_go github.com/rhysd/actionlint/cmd/actionlint@v1.7.9
     if_full obtain oras oras-1.3.3 oras from_go oras.land/oras/cmd/oras@v1.3.3
     # Its module is refused by `go install`, so whoever has the program measures it.
@@ -157,26 +160,15 @@ in_flux() {
     cp config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml "$1/"
 }
 
-# policy-controller's tester with the replacements that its repository has. By TUF it asks for a target without a name;
-# the controller asks for trusted_root.json, and so does this one.
-from_policy_controller() {
-    command -v go >/dev/null || { echo "go is not installed"; return 1; }
-    local folder=$1 source
-    source=$(module_folder "github.com/sigstore/policy-controller@$2") || { echo "policy-controller cannot be had"; return 1; }
-    source=$source/cmd/tester/trustroot.go
-    mkdir "$folder/module"
-    cd "$folder/module"
-    go mod init peer
-    go mod edit -require "github.com/sigstore/policy-controller@$2" \
-        -replace github.com/golang/glog=github.com/jdolitsky/glog@v0.0.0-20220729172235-78744e90d087 \
-        -replace github.com/google/go-containerregistry/pkg/authn/k8schain=github.com/google/go-containerregistry/pkg/authn/k8schain@v0.0.0-20230919002926-dbcd01c402b2 \
-        -replace github.com/google/go-containerregistry/pkg/authn/kubernetes=github.com/google/go-containerregistry/pkg/authn/kubernetes@v0.0.0-20260224031529-85f2bf5f7303
-    sed 's/client, "")/client, "trusted_root.json")/' "$source" >trustroot.go.txt
-    ! cmp -s "$source" trustroot.go.txt
-    printf '{"Replace": {"%s": "%s"}}' "$source" "$PWD/trustroot.go.txt" >overlay.json
-    CGO_ENABLED=0 GOFLAGS=-mod=mod timeout 1800 go build -overlay overlay.json -o "$folder/tester-tuf" \
-        github.com/sigstore/policy-controller/cmd/tester
-    rm -rf "$folder/module"
+# By TUF the tester asks for a target without a name; the controller asks for trusted_root.json, and so does this one.
+# Of two modules that it wants, other versions can be had.
+in_policy_controller() {
+    local ggcr=github.com/google/go-containerregistry/pkg/authn
+    go mod edit -replace github.com/golang/glog=github.com/jdolitsky/glog@v0.0.0-20220729172235-78744e90d087 \
+        -replace "$ggcr/k8schain=$ggcr/k8schain@v0.0.0-20230919002926-dbcd01c402b2" \
+        -replace "$ggcr/kubernetes=$ggcr/kubernetes@v0.0.0-20260224031529-85f2bf5f7303"
+    sed -i 's/client, "")/client, "trusted_root.json")/' cmd/tester/trustroot.go
+    grep -q 'client, "trusted_root.json")' cmd/tester/trustroot.go
 }
 
 # One file of a module.

@@ -61,6 +61,10 @@ fn one_command_by_itself_is_read_as_with_all_of_them() {
         "policy init --from oci://r/web:1 policy.yaml",
         "policy export flux oci://r/web:1 --certificate-identity a --certificate-oidc-issuer c",
         "completion bash",
+        "rekor upload web.tgz --public-key k -y",
+        "rekor search --sha 00 -o json",
+        "search web.tgz --email a@b",
+        "upload oci://r/web:1 --rekor-server https://r",
     ] {
         match (plain(&words(text), &none), whole(&words(text), &none, false)) {
             (Some(plain), Ok(whole)) => assert_eq!(told(&plain), told(&whole), "{text}"),
@@ -116,6 +120,7 @@ fn every_flag_can_be_set_by_its_variable_and_an_empty_variable_is_unset() {
     definition.build();
     for (command, object) in [
         ("sign", "oci://r.io/web"),
+        ("doctor", "oci://r.io/web"),
         ("tree", "oci://r.io/web"),
         ("verify", "oci://r.io/web"),
         ("version", ""),
@@ -166,9 +171,19 @@ fn every_flag_with_a_value_shows_one() {
 fn an_empty_value_on_the_command_line_is_an_error_for_every_flag() {
     let mut definition = definition("helm-sigstore", false);
     definition.build();
-    for name in
-        ["attest", "completion", "detach", "key", "policy", "sign", "tree", "verify", "version"]
-    {
+    for name in [
+        "attest",
+        "completion",
+        "detach",
+        "doctor",
+        "key",
+        "policy",
+        "search",
+        "sign",
+        "tree",
+        "verify",
+        "version",
+    ] {
         let command = definition.find_subcommand(name).unwrap();
         let takes = command.get_arguments().filter(|a| a.get_action().takes_values());
         for long in takes.filter_map(clap::Arg::get_long) {
@@ -243,11 +258,17 @@ fn every_help_begins_with_an_example_that_works() {
             "",
             "completion",
             "detach",
+            "doctor",
             "key",
             "key generate",
             "policy",
             "policy init",
             "policy test",
+            "rekor",
+            "rekor search",
+            "rekor upload",
+            "rekor verify",
+            "search",
             "sign",
             "tree",
             "trust",
@@ -255,6 +276,7 @@ fn every_help_begins_with_an_example_that_works() {
             "trust update",
             "trust show",
             "trust export",
+            "upload",
             "verify",
             "version",
         ] {

@@ -8,47 +8,51 @@ use super::super::push::{prov_path, read_prov};
 use super::super::reading;
 use super::super::report::{Chart, Outcome};
 use super::super::resolve::Resolved;
+use super::super::trust::Trusted;
 use super::VerifyRun;
 use crate::chart::Digest;
-use crate::error::{Class, Error, Reason, Result};
-use crate::verify::NamedVersion;
+use crate::error::{Class, Reason, Result};
+use crate::verify::{NamedVersion, VerifiedProvenance};
 
 impl VerifyRun {
-    /// Looks at the provenance layer of a chart. Answers whether its PGP signature holds.
+    /// Where provenance has to be in the log too, looks for it there.
+    ///
+    /// # Errors
+    /// Refused (`not-logged`), when it is not there; undecided, when that stayed open.
+    pub(super) async fn in_the_log(
+        &self,
+        trusted: &Trusted,
+        looked_at: Result<Option<VerifiedProvenance>>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<VerifiedProvenance>> {
+        let provenance = looked_at?;
+        if let (Some(access), Some(provenance)) = (&self.rekor_helm, &provenance) {
+            let found = access.prove(&self.world, &trusted.verifier, provenance).await?;
+            outcome.helm_entry = Some(found);
+        }
+        Ok(provenance)
+    }
+
+    /// Looks at the provenance layer of a chart. Answers what its PGP signature proves, if it holds.
     pub(super) async fn provenance_of(
         &self,
         check: &ProvCheck,
         resolved: &Resolved,
         concluded: &Result<Vec<Accepted>>,
         outcome: &mut Outcome,
-    ) -> Result<bool> {
+    ) -> Result<Option<VerifiedProvenance>> {
         let covered = concluded.as_ref().is_ok_and(|accepted| {
             !accepted.is_empty() && accepted.iter().all(|one| one.verified.covered().prov)
         });
         if !check.reads(resolved.manifest.prov.is_some(), covered)? {
-            return Ok(false);
+            return Ok(None);
         }
         self.world.enter("reading the provenance");
         let signed =
             concluded.as_ref().ok().and_then(|accepted| accepted.first()?.verified.named());
-        // What is asked for, in the words of the chart itself.
-        let named = match signed {
-            Some(named) => Ok(named.clone()),
-            None => resolved.config().await,
-        };
-        let read = async {
-            let named = named?;
-            if named.name != resolved.name || !resolved.version.admits(&named.version) {
-                return Err(Error::refused(Reason::WrongChart, "wrong chart").expected_found(
-                    format!("{} {}", resolved.name, resolved.version),
-                    format!("{} {}  (config)", named.name, named.version),
-                ));
-            }
-            let prov = resolved.prov().await?.map(|bytes| bytes.to_vec()).unwrap_or_default();
-            Ok((named, prov))
-        };
-        let (named, prov) = match read.await {
-            Ok((named, prov)) => (Ok(named), Ok(prov)),
+        let (named, prov) = match resolved.named_prov(signed).await {
+            Ok(Some((named, prov))) => (Ok(named), Ok(prov)),
+            Ok(None) => return Ok(None),
             Err(error) => (Err(error.clone()), Err(error)),
         };
         let digest = &resolved.manifest.chart.digest;
@@ -59,7 +63,7 @@ impl VerifyRun {
         let subject = ProvSubject { digest, named, now: self.world.now() };
         let verified = check.judge(prov, subject, outcome).await?;
         // The provenance names them too, and was signed.
-        outcome.chart = outcome.chart.take().or(chart.filter(|_| verified));
+        outcome.chart = outcome.chart.take().or(chart.filter(|_| verified.is_some()));
         Ok(verified)
     }
 
@@ -71,12 +75,12 @@ impl VerifyRun {
         digest: Digest,
         named: &NamedVersion,
         outcome: &mut Outcome,
-    ) -> Result<bool> {
+    ) -> Result<Option<VerifiedProvenance>> {
         let chart = path.to_owned();
         let prov = reading(&[&prov_path(path)], move || read_prov(&chart)).await;
         let present = !matches!(prov, Ok(None));
         if !check.reads(present, false)? {
-            return Ok(false);
+            return Ok(None);
         }
         let named = Ok(named.clone());
         let subject = ProvSubject { digest: &digest, named, now: self.world.now() };
@@ -94,13 +98,13 @@ pub(super) fn asks_for_provenance(concluded: &Result<Vec<Accepted>>) -> bool {
 pub(super) fn with_provenance(
     check: &ProvCheck,
     concluded: Result<Vec<Accepted>>,
-    looked_at: Result<bool>,
+    looked_at: Result<Option<VerifiedProvenance>>,
     outcome: &mut Outcome,
 ) -> Result<Vec<Accepted>> {
     match (concluded, looked_at) {
         (Ok(accepted), Ok(_)) => Ok(accepted),
         (_, Err(error)) => Err(error),
-        (Err(unsigned), Ok(true)) if unsigned.class == Class::Unsigned => {
+        (Err(unsigned), Ok(Some(_))) if unsigned.class == Class::Unsigned => {
             let error = only_provenance(unsigned, outcome);
             if !check.accept {
                 return Err(error);

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use jiff::Timestamp;
 use pgp::composed::{PublicOrSecret, SignedPublicKey};
 use pgp::packet::Signature;
+use pgp::types::KeyDetails as _;
 
 use super::keys::{Judged, judge};
 use super::{bad, keybox, packets};
@@ -65,18 +66,31 @@ impl Keyring {
         self.keys.is_empty()
     }
 
+    /// The fingerprints of the keys, in upper-case hex, with the user ids that they claim.
+    pub(in crate::verify) fn names(&self) -> Vec<(String, Vec<String>)> {
+        let users = |key: &SignedPublicKey| {
+            key.details
+                .users
+                .iter()
+                .filter_map(|user| user.id.as_str().map(str::to_owned))
+                .collect()
+        };
+        let fingerprint = |key: &SignedPublicKey| format!("{:X}", key.primary_key.fingerprint());
+        self.keys.iter().map(|key| (fingerprint(key), users(key))).collect()
+    }
+
     /// The key that made `signature` over `text`, if it could sign at that time.
     pub(super) fn signer_of(
         &self,
         signature: &Signature,
         text: &[u8],
         signed_at: Timestamp,
-    ) -> Result<Judged> {
+    ) -> Result<(Judged, &SignedPublicKey)> {
         let mut refusal = None;
         for key in &self.keys {
             match judge(key, signature, text, signed_at) {
                 None => {}
-                Some(Ok(judged)) => return Ok(judged),
+                Some(Ok(judged)) => return Ok((judged, key)),
                 Some(Err(cause)) => refusal = Some(cause),
             }
         }

@@ -109,6 +109,8 @@ pub enum Fault {
     WrongCheckpoint(Service),
     /// Rekor: the inclusion proof does not lead to the checkpoint's root.
     WrongInclusionProof(Service),
+    /// Rekor v1: whoever reads or searches it is told something else.
+    LogLies(LogLie),
 
     /// Timestamp authority: another nonce than the one asked for.
     WrongNonce,
@@ -118,6 +120,35 @@ pub enum Fault {
     TimestampByUnknownAuthority,
     /// Timestamp authority: a correct timestamp with 200 instead of 201.
     TimestampWith200,
+}
+
+/// What a log of version 1 tells whoever reads or searches it, in place of what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLie {
+    /// Another entry than the one asked for, under its own identifier.
+    AnotherEntry,
+    /// Another entry, under the identifier of the one asked for.
+    WrongIdentifier,
+    /// The entry without its signed entry timestamp.
+    NoPromise,
+    /// The entry without its inclusion proof.
+    NoProof,
+    /// A signed entry timestamp over another entry.
+    WrongPromise,
+    /// A proof that leads to another root.
+    WrongProof,
+    /// A checkpoint whose signature does not verify.
+    WrongCheckpoint,
+    /// The entry as another log proves it, with that log's key.
+    AnotherLog,
+    /// An index that names 150 entries of others too.
+    ManyOthers,
+    /// An index that names an entry about something else.
+    IndexOfAnother,
+    /// An index with more identifiers than anybody reads.
+    EndlessIndex,
+    /// An index whose identifiers are paths.
+    IndexOfPaths,
 }
 
 impl Fault {
@@ -152,7 +183,7 @@ impl Fault {
             | Self::OnlyDeprecatedExtensions
             | Self::NoSct
             | Self::SctByUnknownLog => Service::Fulcio,
-            Self::WrongSet => Service::RekorV1,
+            Self::WrongSet | Self::LogLies(_) => Service::RekorV1,
             Self::WrongNonce
             | Self::WrongImprint
             | Self::TimestampByUnknownAuthority
@@ -169,6 +200,7 @@ impl Fault {
                 | Self::Status(..)
                 | Self::Throttle(..)
                 | Self::Garbage(_)
+                | Self::LogLies(_)
         );
         any_request || self.service() == Service::Oidc || method == "POST"
     }

@@ -32,6 +32,7 @@ mod note;
 mod oidc;
 mod platform;
 mod rekor_entry;
+mod rekor_helm;
 mod rekor_v1;
 mod rekor_v2;
 mod sign_in;
@@ -54,7 +55,7 @@ pub use self::cosign::{
     LegacySignature, SIGNATURE_ARTIFACT, SIMPLE_SIGNING, signature_image, simple_signing,
 };
 pub use self::error::{Error, Result};
-pub use self::fault::{Fault, Service};
+pub use self::fault::{Fault, LogLie, Service};
 pub use self::http::Request;
 use self::http::{Sockets, lock};
 pub use self::identity::{Identity, IssuerKind};

@@ -1,4 +1,4 @@
-//! What Rekor v1 logs: proposed `dsse` and `hashedrekord` entries of version 0.0.1, checked and made canonical.
+//! What Rekor v1 logs: proposed `dsse`, `helm` (see `rekor_helm`) and `hashedrekord` entries of version 0.0.1, checked and made canonical.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,6 +11,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use super::error::{Error, Result};
 use super::keys::{KeyKind, PublicKey, SigningKey, random, sha256, to_pem};
+use super::rekor_helm::propose_helm;
 
 /// An entry that was checked and may be logged.
 pub(crate) struct Proposal {
@@ -31,6 +32,7 @@ pub(crate) fn propose(request: &[u8]) -> Result<Proposal> {
     let request: Request = serde_json::from_slice(request)?;
     match (request.kind.as_str(), request.api_version.as_str()) {
         ("dsse", "0.0.1") => propose_dsse(request.spec),
+        ("helm", "0.0.1") => propose_helm(request.spec),
         ("hashedrekord", "0.0.1") => propose_hashedrekord(request.spec),
         (kind, version) => Err(Error::new(format!("unsupported entry {kind} {version}"))),
     }
@@ -165,13 +167,15 @@ fn propose_hashedrekord(spec: Value) -> Result<Proposal> {
     Ok(Proposal { body: serde_json_canonicalizer::to_vec(&body)?, keys })
 }
 
-/// A valid entry of the same kind as the request's, by another key over other data.
+/// A valid entry of the same kind as the request's, by another key over other data; for a provenance file a
+/// `hashedrekord`.
 pub(crate) fn foreign_proposal(request: &[u8]) -> Result<Proposal> {
     let request: Map<String, Value> = serde_json::from_slice(request)?;
     let key = SigningKey::generate(KeyKind::P256)?;
     let pem = BASE64.encode(key.public_pem());
     let artifact: [u8; 16] = random()?;
     let kind = request.get("kind").cloned().unwrap_or_default();
+    let kind = if kind == "helm" { json!("hashedrekord") } else { kind };
     let spec = if kind == "dsse" {
         let payload_type = "application/vnd.in-toto+json";
         let signature = key.sign(&pre_authentication_encoding(payload_type, &artifact))?;

@@ -1,4 +1,4 @@
-//! The transparency log of version 1: `dsse` and `hashedrekord` entries with signed entry timestamps.
+//! The transparency log of version 1: `dsse`, `hashedrekord` and `helm` entries with signed entry timestamps.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::{Error, Result};
-use super::fault::Fault;
+use super::fault::{Fault, LogLie, Service};
 use super::http::{Call, Reply, lock};
 use super::keys::{KeyKind, SigningKey};
 use super::merkle::{Tree, leaf_hash};
@@ -65,7 +65,9 @@ impl RekorV1 {
                 Ok(Reply::new(200, "application/x-pem-file", self.noted.key.public_pem()))
             }
             ("GET", "/api/v1/log") => self.info(),
-            ("GET", path) => self.by_uuid(path.strip_prefix("/api/v1/log/entries/")),
+            ("GET", path) => {
+                self.by_uuid(path.strip_prefix("/api/v1/log/entries/"), call.fault.as_ref())
+            }
             _ => Ok(failure(404, "path not found")),
         };
         result.unwrap_or_else(|error| failure(500, &error.to_string()))
@@ -151,15 +153,42 @@ impl RekorV1 {
         Ok(text)
     }
 
-    fn by_uuid(&self, uuid: Option<&str>) -> Result<Reply> {
+    fn by_uuid(&self, uuid: Option<&str>, fault: Option<&Fault>) -> Result<Reply> {
         let state = lock(&self.state);
-        match uuid.and_then(|uuid| state.find(uuid)) {
-            Some(index) => {
-                let entry = self.entry(&state, index, None)?;
-                Ok(Reply::json(200, &json!({state.uuid(index)?: entry})))
+        let Some(index) = uuid.and_then(|uuid| state.find(uuid)) else {
+            return Ok(failure(404, "entry not found"));
+        };
+        let lie = match fault {
+            Some(Fault::LogLies(lie)) => Some(*lie),
+            _ => None,
+        };
+        let told = match lie {
+            Some(LogLie::AnotherEntry | LogLie::WrongIdentifier) => 0,
+            _ => index,
+        };
+        let named = if lie == Some(LogLie::WrongIdentifier) { index } else { told };
+        let fault = match lie {
+            Some(LogLie::WrongPromise) => Some(Fault::WrongSet),
+            Some(LogLie::WrongProof) => Some(Fault::WrongInclusionProof(Service::RekorV1)),
+            Some(LogLie::WrongCheckpoint) => Some(Fault::WrongCheckpoint(Service::RekorV1)),
+            _ => None,
+        };
+        let mut entry = match lie {
+            Some(LogLie::AnotherLog) => {
+                let other = Self::new(0, 0)?;
+                other.entry(&state, told, None)?
             }
-            None => Ok(failure(404, "entry not found")),
+            _ => self.entry(&state, told, fault.as_ref())?,
+        };
+        let gone = match lie {
+            Some(LogLie::NoPromise) => Some("signedEntryTimestamp"),
+            Some(LogLie::NoProof) => Some("inclusionProof"),
+            _ => None,
+        };
+        if let (Some(gone), Some(Value::Object(fields))) = (gone, entry.get_mut("verification")) {
+            fields.remove(gone);
         }
+        Ok(Reply::json(200, &json!({state.uuid(named)?: entry})))
     }
 
     fn by_index(&self, call: &Call) -> Result<Reply> {
@@ -218,8 +247,29 @@ impl RekorV1 {
         let Ok(query) = serde_json::from_slice::<Query>(&call.body) else {
             return Ok(failure(400, "malformed search query"));
         };
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         let mut uuids = Vec::new();
+        match call.fault {
+            Some(Fault::LogLies(LogLie::ManyOthers)) => {
+                for _ in 0..150 {
+                    let other = foreign_proposal(br#"{"kind": "hashedrekord"}"#)?;
+                    let index = state.append(other, 0);
+                    uuids.push(state.uuid(index)?);
+                }
+                return Ok(Reply::json(200, &uuids));
+            }
+            Some(Fault::LogLies(LogLie::IndexOfAnother)) => {
+                return Ok(Reply::json(200, &[state.uuid(0)?]));
+            }
+            Some(Fault::LogLies(LogLie::EndlessIndex)) => {
+                let endless: Vec<_> = (0..80_000).map(|number| format!("{number:064x}")).collect();
+                return Ok(Reply::json(200, &endless));
+            }
+            Some(Fault::LogLies(LogLie::IndexOfPaths)) => {
+                return Ok(Reply::json(200, &["../../../publicKey"]));
+            }
+            _ => {}
+        }
         for key in query.hash.into_iter().chain(query.email) {
             let key = if key.len() == 64 { format!("sha256:{key}") } else { key };
             for index in state.search.get(&key.to_lowercase()).into_iter().flatten() {
