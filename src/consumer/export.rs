@@ -218,6 +218,7 @@ fn flux(what: &Export<'_>) -> String {
     let insecure = if what.plain_http { "  insecure: true\n" } else { "" };
     format!(
         "# Flux verifies the chart before a HelmRelease with `chartRef` to this OCIRepository installs it.\n\
+         # In cosign's older format (.sig) it also passes what was signed for another chart, so let verify look too.\n\
          {}\
          apiVersion: source.toolkit.fluxcd.io/v1\n\
          kind: OCIRepository\n\
@@ -479,6 +480,7 @@ mod tests {
     fn flux_is_told_the_identity_as_anchored_patterns() {
         let trusted = trusting(exact(WORKFLOW, ACTIONS));
         let text = export(Consumer::Flux, &about("ghcr.io/acme/charts/web", &trusted)).unwrap();
+        assert!(text.contains("passes what was signed for another chart"), "{text}");
         let documents = documents(&text);
         let spec = &documents[0]["spec"];
         assert_eq!(spec["url"], "oci://ghcr.io/acme/charts/web");
