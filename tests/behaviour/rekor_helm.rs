@@ -6,6 +6,7 @@ use helm_sigstore_kit::sigstore::{Fault, LogLie, Options, RekorVersion, Service}
 use serde_json::{Value, json};
 
 use crate::cli_json::follows;
+use crate::policy_support::{named, rule};
 use crate::prov_support::Packager;
 use crate::support::World;
 
@@ -404,6 +405,27 @@ fn an_entry_makes_no_chart_signed_and_a_keyring_is_needed() {
         .verify(&[&path, "--rekor-helm", "--keyring", &ring])
         .exits(5)
         .says("provenance is missing");
+}
+
+#[test]
+fn a_policy_that_accepts_provenance_may_be_asked_for_its_entry_too() {
+    let (world, jane, path, ring) = packaged();
+    world.push(&jane.packages(Chart::new("web", "1.4.2")));
+    let prov = std::fs::read_to_string(format!("{path}.prov")).unwrap();
+    world.push(&Chart::new("web", "1.4.2").provenance(prov));
+    let more = "    prov: accept\n    keyring: jane.asc\n";
+    let policy = named(&world, &[rule(&world, "charts/*", &["alice@acme.example"], more)]);
+    let reference = format!("{}:1.4.2", world.repository("web"));
+    let verify =
+        |more: &[&str]| world.run(&[&["verify", &reference, "--policy", &policy], more].concat());
+    verify(&[]).exits(0);
+    verify(&["--rekor-helm"]).exits(5).says("error: provenance is not in the log");
+    uploaded(&world, &path, &ring);
+    verify(&["--rekor-helm"])
+        .exits(0)
+        .prints("Accepted by: provenance alone; unsigned in Sigstore\n")
+        .prints("Provenance logged in: 127.0.0.1:")
+        .prints("Rekor UUID: ");
 }
 
 #[test]
