@@ -238,6 +238,11 @@ fn unmeasured(opinion: Opinion, one: &SignatureFacts) -> Opinion {
     }
 }
 
+/// The same of those who have been seen with Rekor v2.
+fn unlogged(opinion: Opinion, one: &SignatureFacts) -> Opinion {
+    if one.log == Log::None { unmeasured(opinion, one) } else { opinion }
+}
+
 fn flux(facts: &Facts<'_>) -> Opinion {
     let reader = Reader::Flux;
     let (one, opinion) = match facts.first() {
@@ -255,7 +260,7 @@ fn flux(facts: &Facts<'_>) -> Opinion {
             return nothing(reader, facts, "both", "there is no signature that it reads");
         }
     };
-    let opinion = unmeasured(opinion, one).running(facts.export("flux", one.by_key()));
+    let opinion = unlogged(opinion, one).running(facts.export("flux", one.by_key()));
     match facts.private {
         true => {
             opinion.needing("an OCIRepository with trustedRootSecretRef; a HelmChart takes none")
@@ -297,51 +302,39 @@ fn kyverno_bundle(facts: &Facts<'_>) -> Opinion {
             format!("one bad bundle fails all, and there are {}", facts.unsound),
         );
     }
-    match facts.best(Form::Bundle) {
-        Some(one) => unmeasured(Opinion::accepts(reader, "a bundle"), one),
-        None => nothing(reader, facts, "both", "it reads bundles alone, and there is no valid one"),
+    let bundles = facts.of(Form::Bundle);
+    let typed = bundles.iter().find(|one| is_bundle(one.listed_type.as_deref()));
+    match (typed, bundles.is_empty()) {
+        (Some(one), _) => unmeasured(Opinion::accepts(reader, "a bundle"), one),
+        (None, false) => by_type(reader, facts),
+        (None, true) => {
+            nothing(reader, facts, "both", "it reads bundles alone, and there is no valid one")
+        }
     }
+}
+
+/// Those who go by the type in the listing, where that is another.
+fn by_type(reader: Reader, facts: &Facts<'_>) -> Opinion {
+    let opinion = Opinion::refuses(
+        reader,
+        "it goes by the type in the listing, and the bundle is listed with another",
+    );
+    if facts.faults { opinion.mended(facts.repair()) } else { opinion }
 }
 
 fn kyverno_image(facts: &Facts<'_>) -> Opinion {
     let reader = Reader::KyvernoImage;
-    let typed = |one: &&SignatureFacts| is_bundle(one.listed_type.as_deref());
-    let opinion = match (facts.of(Form::Bundle).into_iter().find(typed), facts.first()) {
-        (Some(one), _) | (None, First::Legacy(one)) => {
-            let why = match one.form {
-                Form::Bundle => "a bundle",
-                _ => "a legacy signature, and no bundle that it would prefer",
-            };
-            let opinion = unmeasured(Opinion::accepts(reader, why), one);
-            opinion.running(facts.export("kyverno", one.by_key()))
-        }
-        // It sees no bundle then, and looks at the older format.
-        (None, First::Bundle(_)) => match facts.best(Form::Tag) {
-            Some(one) => unmeasured(
-                Opinion::accepts(
-                    reader,
-                    "a legacy signature; it passes the bundle over, which is listed with the wrong type",
-                ),
-                one,
-            )
-            .running(facts.export("kyverno", one.by_key())),
-            None => {
-                let opinion = Opinion::refuses(
-                    reader,
-                    "it goes by the type in the listing, and the bundle is listed with another",
-                );
-                return match facts.faults {
-                    true => opinion.mended(facts.repair()),
-                    false => opinion,
-                };
-            }
-        },
-        (None, First::Unsound) => return in_the_way(reader, facts, true),
-        (None, First::Attestations) => return in_the_way(reader, facts, false),
-        (None, First::Nothing) => {
+    let (one, why) = match facts.first() {
+        First::Bundle(one) => (one, "a bundle"),
+        First::Legacy(one) => (one, "a legacy signature, and no bundle that it would prefer"),
+        First::Unsound => return in_the_way(reader, facts, true),
+        First::Attestations => return in_the_way(reader, facts, false),
+        First::Nothing => {
             return nothing(reader, facts, "both", "there is no signature that it reads");
         }
     };
+    let opinion = unlogged(Opinion::accepts(reader, why), one);
+    let opinion = opinion.running(facts.export("kyverno", one.by_key()));
     match facts.private {
         true => {
             opinion.needing("a TUF repository of that Sigstore, whatever trusted root it is given")
@@ -447,11 +440,7 @@ fn gh(facts: &Facts<'_>) -> Opinion {
         );
     }
     if !is_bundle(by_actions.listed_type.as_deref()) {
-        let opinion = Opinion::refuses(
-            reader,
-            "it goes by the type in the listing, and the bundle is listed with another",
-        );
-        return if facts.faults { opinion.mended(facts.repair()) } else { opinion };
+        return by_type(reader, facts);
     }
     let owner = by_actions
         .identity

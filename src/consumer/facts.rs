@@ -76,11 +76,12 @@ pub struct Facts<'a> {
     pub signatures: &'a [SignatureFacts],
     /// What refers to what the reference names, of whatever kind.
     pub listed: usize,
-    /// Bundles among them, of whatever kind.
+    /// Bundles among them that can be read, of whatever kind: what cannot is no bundle for most.
     pub bundles: usize,
     /// Bundles among them that say something else than that the chart is signed.
     pub attestations: usize,
-    /// Bundles among them that are no valid signature of anybody, and no attestation.
+    /// What has the type of a bundle among them, and is no valid signature of anybody and no attestation, be it that it
+    /// cannot be read.
     pub unsound: usize,
     /// Whether the index under the fallback tag has faults.
     pub faults: bool,

@@ -97,17 +97,17 @@ impl Reader {
         match self {
             Self::Cosign2 => "measured with 2.6.4",
             Self::Cosign3 => "measured with 3.1.3",
-            Self::Flux => "read in source-controller 1.9.1",
+            Self::Flux => "measured with source-controller 1.9.1",
             Self::OlderFlux => "read in source-controller with cosign 2's library",
-            Self::KyvernoCosign | Self::KyvernoBundle => "read in Kyverno of 2026-08",
-            Self::KyvernoImage => "read in Kyverno of 2026-08; CLI 1.19.0 measured",
-            Self::PolicyController => "read in policy-controller of 2026-08",
+            Self::KyvernoCosign | Self::KyvernoBundle => "read in Kyverno 1.19.0",
+            Self::KyvernoImage => "measured with Kyverno CLI 1.19.0",
+            Self::PolicyController => "measured with the tester 0.15.1",
             Self::Ratify => "read in Ratify v2 of 2026-08",
             Self::Connaisseur => "read in Connaisseur of 2026-05",
             Self::Harbor => "read in Harbor of 2026-08",
             Self::Zot => "read in zot of 2026-08",
             Self::ArtifactHub => "read in Artifact Hub of 2026-05",
-            Self::Gh => "read in gh of 2024-10",
+            Self::Gh => "read in gh of 2024-10; attestations measured with 2.83.2",
         }
     }
 }

@@ -11,7 +11,7 @@ use super::resolve::{Places, Resolved, resolve};
 use super::verify::{VerifyRun, describe};
 use crate::chart::{ChartReference, Digest};
 use crate::consumer::{Form, Log, SignatureFacts, Spot};
-use crate::error::{Class, Error, Result};
+use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, IndexFault};
 use crate::store::{
     Behind, CosignTag, Inspected, InspectionLimits, SignatureStore, Stated, Through,
@@ -78,11 +78,11 @@ pub struct Known {
     pub signatures: Vec<SignatureFacts>,
     /// What refers to what the reference names.
     pub listed: usize,
-    /// Bundles among them.
+    /// Bundles among them that can be read.
     pub bundles: usize,
     /// Bundles among them that say something else.
     pub attestations: usize,
-    /// Bundles among them that are no valid signature of anybody, and no attestation.
+    /// Those that are no valid signature of anybody and no attestation, be it that they cannot be read.
     pub unsound: usize,
     /// Whether the index under a fallback tag has faults.
     pub faults: bool,
@@ -326,7 +326,7 @@ fn known(signatures: &[SignatureReport], hanging: &[Hanging]) -> Known {
     Known {
         signatures: known.into_iter().map(|(_, facts)| facts).collect(),
         listed: visible.listed.len(),
-        bundles: bundles.len(),
+        bundles: bundles.len() - count(&|one| one.reason == Some(Reason::Malformed.as_str())),
         attestations: count(&|one| one.status == Status::Other),
         unsound: count(&is_unsound),
         faults: hanging.iter().any(|at| !at.fallback.faults.is_empty()),

@@ -61,9 +61,9 @@ fn spoilt(world: &World) -> (String, Pushed, String) {
 fn wrong_types_missing_annotations_and_duplicates_are_told_and_then_mended() {
     let world = World::with_fallback_registry();
     let (reference, pushed, other) = spoilt(&world);
-    let document = doctor(&world, &[&reference, "--for", "kyverno-image"], 5);
+    let document = doctor(&world, &[&reference, "--for", "kyverno-bundle"], 5);
     assert_only_read(&world);
-    let refused = &opinions(&document)["kyverno-image"];
+    let refused = &opinions(&document)["kyverno-bundle"];
     assert!(refused["why"].as_str().unwrap().contains("type in the listing"), "{refused:#}");
     let mend = refused["mend"].as_str().unwrap();
     assert!(mend.contains(" --repair"), "{mend}");
@@ -84,7 +84,7 @@ fn wrong_types_missing_annotations_and_duplicates_are_told_and_then_mended() {
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
     assert_eq!(entries[0]["artifactType"], BUNDLE);
     assert_eq!(entries[0]["annotations"], manifest["annotations"]);
-    doctor(&world, &[&reference, "--for", "kyverno-image,cosign-3"], 0);
+    doctor(&world, &[&reference, "--for", "kyverno-bundle,cosign-3"], 0);
     world.verify(&[&reference]).exits(0);
 }
 
@@ -185,7 +185,7 @@ fn a_repair_that_a_slower_writer_undoes_is_made_again_and_theirs_stays() {
     });
     let path = format!("/manifests/{}", tag(&pushed));
     world.registry.fault(Fault::new(&path, undo).method("PUT").times(1));
-    doctor(&world, &[&reference, "--repair", "--for", "kyverno-image"], 0);
+    doctor(&world, &[&reference, "--repair", "--for", "kyverno-bundle"], 0);
     let after = index(&world, &pushed);
     assert!(after.contains(&late) && !after.contains(EMPTY), "{after}");
     assert_eq!(listed_by_tag(&world, &pushed).len(), 3);

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What `doctor` says of cosign is what cosign says: the command that it names is run, and what it says is refused is
-# refused. And Kyverno passes a bundle of cosign 2.6 in a fallback index once `doctor --repair` has mended that.
+# refused. And a fallback index by cosign 2.6 is mended by `doctor --repair`, which Kyverno and cosign read before and after.
 # Sourced by `run`.
 
 doctor_in_json() { helm_sigstore doctor --plain-http --trusted-root "$KIT_TRUSTED_ROOT" -o json "$@"; }
@@ -50,10 +50,17 @@ doctor_in() {
         row "doctor: cosign 3.1 accepts it, and does" doctor_agrees cosign-3 accepts "$image/$chart"
         row "doctor: cosign 2.6 accepts it, and does" doctor_agrees cosign-2.6 accepts "$image/$chart"
     done
-    SIGNER="helm-sigstore sign (legacy), and a bundle that is none"
-    row "(attached)" junk_bundle "$1" "doctor-$LOG/api" "${DIGEST[api]}" "$PLACE"
+    SIGNER="helm-sigstore sign (legacy), and a bundle of another chart"
+    row "(attached)" other_bundle "$1" "doctor-$LOG/api" "${DIGEST[api]}" "$PLACE" "doctor-$LOG/web" "${DIGEST[web]}"
     row "doctor: cosign 3.1 refuses it, and does" doctor_agrees cosign-3 refuses "$image/api"
     row "doctor: cosign 2.6 refuses it, and does" doctor_agrees cosign-2.6 refuses "$image/api"
+    SIGNER="helm-sigstore sign (legacy), and what is no bundle"
+    row -g '^Digest: sha256:' "push of api" push "$CHARTS/api-1.4.2.tgz" "$base/junk"
+    DIGEST[junk]=$(sed -n 's/^Digest: *//p' "$OUTPUT")
+    row -g '^Attached: sha256:' "(signs)" sign "$base/junk/api:1.4.2" --signature-format legacy
+    row "(attached)" other_bundle "$1" "doctor-$LOG/junk/api" "${DIGEST[junk]}" "$PLACE"
+    row "doctor: cosign 3.1 accepts it, and does" doctor_agrees cosign-3 accepts "$image/junk/api"
+    row "doctor: cosign 2.6 accepts it, and does" doctor_agrees cosign-2.6 accepts "$image/junk/api"
     case $PLACE in *fallback*) doctor_repairs "$base" "$image" ;; esac
 }
 
@@ -93,27 +100,28 @@ doctor_repairs() {
     row "(signs)" cosign_2 sign --yes --new-bundle-format --trusted-root "$KIT_TRUSTED_ROOT" \
         --fulcio-url "$KIT_FULCIO_URL" --rekor-url "$KIT_REKOR_V1_URL" --identity-token "$TOKEN" "$image/plain@${DIGEST[plain]}"
     row "doctor: cosign 3.1 accepts it, and does" doctor_agrees cosign-3 accepts "$image/plain"
-    row -e 5 -g '"field":"artifactType"' "doctor: Kyverno refuses it" \
-        doctor_in_json "$base/plain:1.4.2" --for kyverno-image
+    row -e 5 -g '"field":"artifactType"' "doctor: Kyverno (SigstoreBundle) refuses it" \
+        doctor_in_json "$base/plain:1.4.2" --for kyverno-bundle
     start_kits_tuf || { failed_before "kit tuf" "did not start"; return; }
     SIGNER="cosign 2.6 sign (bundle)" NEEDS="$needs cosign-2"
     row "helm-sigstore policy export kyverno" exported kyverno "$base/plain:1.4.2" "$file" --instance "consumers-$LOG"
     source_object "$base/plain" "$object"
-    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0, before" kyverno_apply "$file" "$object"
+    row -g 'pass: 1, fail: 0' "Kyverno 1.19.0, before" kyverno_apply "$file" "$object"
     row -g '"field":"artifactType"' "helm-sigstore doctor --repair" \
-        doctor_in_json "$base/plain:1.4.2" --for kyverno-image --repair
+        doctor_in_json "$base/plain:1.4.2" --for kyverno-bundle --repair
     row -g 'pass: 1, fail: 0' "Kyverno 1.19.0, after" kyverno_apply "$file" "$object"
     row -g '"faults":\[\],"attached":\[\]' "helm-sigstore doctor --repair: nothing is left" \
-        doctor_in_json "$base/plain:1.4.2" --for kyverno-image --repair
+        doctor_in_json "$base/plain:1.4.2" --for kyverno-bundle --repair
     row "doctor: cosign 3.1 accepts it, and does" doctor_agrees cosign-3 accepts "$image/plain"
     NEEDS=$needs
 }
 
-# junk_bundle HOST REPOSITORY DIGEST PLACE: something that has the type of a bundle, and is none.
-junk_bundle() {
+# other_bundle HOST REPOSITORY DIGEST PLACE [FROM DIGEST]: attaches the bundle of another chart, or what only has the type
+# of a bundle.
+other_bundle() {
     python3 - "$@" <<'PYTHON'
 import hashlib, json, sys, urllib.parse, urllib.request
-host, repository, digest, place = sys.argv[1:]
+host, repository, digest, place, *source = sys.argv[1:]
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 kind, index = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
 bundle = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -121,22 +129,31 @@ def of(bytes): return "sha256:" + hashlib.sha256(bytes).hexdigest()
 def send(method, url, data=None, type="application/octet-stream"):
     headers = {"Content-Type": type, "Accept": ", ".join([kind, index])}
     return opener.open(urllib.request.Request(url, data=data, method=method, headers=headers))
+def listed(base, digest):
+    path = f"manifests/{digest.replace(':', '-')}" if "fallback" in place else f"referrers/{digest}"
+    return json.load(send("GET", f"{base}/{path}"))["manifests"]
 base = f"http://{host}/v2/{repository}"
+content = b"{ }"
+if source:
+    other = f"http://{host}/v2/{source[0]}"
+    [entry] = listed(other, source[1])
+    [layer] = json.load(send("GET", f"{other}/manifests/{entry['digest']}"))["layers"]
+    content = send("GET", f"{other}/blobs/{layer['digest']}").read()
 subject = send("GET", f"{base}/manifests/{digest}").read()
-for blob in [b"{}", b"{ }"]:
+for blob in [b"{}", content]:
     opened = send("POST", f"{base}/blobs/uploads/", data=b"")
     url = urllib.parse.urljoin(f"http://{host}/", opened.headers["Location"])
     send("PUT", url + ("&" if "?" in url else "?") + "digest=" + of(blob), data=blob)
 manifest = json.dumps({
     "schemaVersion": 2, "mediaType": kind, "artifactType": bundle,
     "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": of(b"{}"), "size": 2},
-    "layers": [{"mediaType": bundle, "digest": of(b"{ }"), "size": 3}],
+    "layers": [{"mediaType": bundle, "digest": of(content), "size": len(content)}],
     "subject": {"mediaType": kind, "digest": digest, "size": len(subject)},
 }).encode()
 send("PUT", f"{base}/manifests/{of(manifest)}", data=manifest, type=kind)
 if "fallback" in place:
     entry = {"mediaType": kind, "digest": of(manifest), "size": len(manifest), "artifactType": bundle}
-    listed = json.dumps({"schemaVersion": 2, "mediaType": index, "manifests": [entry]}).encode()
-    send("PUT", f"{base}/manifests/{digest.replace(':', '-')}", data=listed, type=index)
+    document = json.dumps({"schemaVersion": 2, "mediaType": index, "manifests": [entry]}).encode()
+    send("PUT", f"{base}/manifests/{digest.replace(':', '-')}", data=document, type=index)
 PYTHON
 }

@@ -91,14 +91,15 @@ fn without_a_signature_everybody_refuses_and_signing_mends_it() {
 }
 
 #[test]
-fn rekor_v2_is_accepted_by_cosign_3_and_depends_elsewhere() {
+fn rekor_v2_is_accepted_where_it_was_measured_and_depends_elsewhere() {
     let one = [SignatureFacts { log: Log::Proof, ..bundle() }];
     let facts = facts(&one);
     assert_eq!(diagnose(Reader::Cosign3, &facts).acceptance, Acceptance::Accepts);
     let older = diagnose(Reader::Cosign2, &facts);
     assert_eq!(older.acceptance, Acceptance::Depends);
     assert!(older.command.unwrap().contains(" --use-signed-timestamps "));
-    assert_eq!(diagnose(Reader::Flux, &facts).acceptance, Acceptance::Depends);
+    assert_eq!(diagnose(Reader::Flux, &facts).acceptance, Acceptance::Accepts);
+    assert_eq!(diagnose(Reader::KyvernoBundle, &facts).acceptance, Acceptance::Depends);
     // A legacy signature needs a promise.
     let mend = diagnose(Reader::Connaisseur, &facts).mend.unwrap();
     assert!(mend.ends_with("--signature-format both --rekor-version 1"), "{mend}");
@@ -108,7 +109,7 @@ fn rekor_v2_is_accepted_by_cosign_3_and_depends_elsewhere() {
 fn a_bundle_that_is_listed_with_the_wrong_type_is_passed_over_by_those_who_go_by_it() {
     let one = [SignatureFacts { listed_type: Some(EMPTY.into()), ..bundle() }];
     let facts = Facts { faults: true, ..facts(&one) };
-    for reader in [Reader::KyvernoImage, Reader::Gh] {
+    for reader in [Reader::KyvernoBundle, Reader::Gh] {
         let opinion = diagnose(reader, &facts);
         assert_eq!(opinion.acceptance, Acceptance::Refuses);
         assert_eq!(
@@ -117,10 +118,18 @@ fn a_bundle_that_is_listed_with_the_wrong_type_is_passed_over_by_those_who_go_by
         );
     }
     assert_eq!(diagnose(Reader::Cosign3, &facts).acceptance, Acceptance::Accepts);
-    // It sees none, and so looks at the older format.
-    let both = [one[0].clone(), tag()];
-    let facts = Facts { signatures: &both, ..facts };
     assert_eq!(diagnose(Reader::KyvernoImage, &facts).acceptance, Acceptance::Accepts);
+}
+
+#[test]
+fn what_has_the_type_of_a_bundle_and_cannot_be_read_stands_in_nobodys_way_but_theirs_who_want_all()
+{
+    let one = [tag()];
+    let facts = Facts { listed: 1, unsound: 1, ..facts(&one) };
+    for reader in [Reader::Cosign2, Reader::Cosign3, Reader::Flux, Reader::KyvernoImage] {
+        assert_eq!(diagnose(reader, &facts).acceptance, Acceptance::Accepts, "{reader:?}");
+    }
+    assert_eq!(diagnose(Reader::KyvernoBundle, &facts).acceptance, Acceptance::Refuses);
 }
 
 #[test]
