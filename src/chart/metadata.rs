@@ -222,11 +222,11 @@ fn check_name(name: &str) -> Result<(), String> {
 
 /// Whether Helm's YAML reader takes the unquoted text for a number although YAML 1.2 does not.
 pub(super) fn is_number_of_yaml_1_1(text: &str) -> bool {
-    if !text.contains('_') || !text.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)) {
+    if !text.contains('_') || !text.starts_with(|c: char| c.is_ascii_digit() || "-+.".contains(c)) {
         return false;
     }
     let plain = text.replace('_', "").to_ascii_lowercase();
-    let digits = plain.strip_prefix('-').unwrap_or(&plain);
+    let digits = plain.strip_prefix(['-', '+']).unwrap_or(&plain);
     let based = |prefix: &str, radix| {
         digits.strip_prefix(prefix).is_some_and(|rest| rest.chars().all(|c| c.is_digit(radix)))
     };
