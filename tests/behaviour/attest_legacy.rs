@@ -172,7 +172,7 @@ fn log_entry_certificate_and_envelope_belong_together() {
     }
     // An entry of the kind that is for signatures over plain bytes.
     let legacy = crate::legacy_support::legacy(&world, &pushed);
-    tag(&world, &pushed, &[with(LOG, json!(legacy.log.unwrap()))]);
+    tag(&world, &pushed, &[with(LOG, json!(legacy.log.unwrap().to_string()))]);
     refuses(&world, &asked, 5, "malformed", &["not dsse/0.0.1 or intoto/0.0.2"]);
     let mut twice: Value = serde_json::from_slice(&own.envelope).unwrap();
     let signature = twice["signatures"][0].clone();
