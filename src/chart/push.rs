@@ -377,17 +377,34 @@ fn text(value: &Value) -> Result<String, String> {
         Value::String(text) if is_read_alike(text) => Ok(text.clone()),
         Value::String(text) => Err(format!("{text:?} may be something else to Helm")),
         Value::Number(number) if number.is_f64() => {
-            let value = number.as_f64().unwrap_or(f64::NAN).abs();
-            match value == 0.0 || (1e-4..1e6).contains(&value) {
-                true => Ok(number.as_f64().unwrap_or_default().to_string()),
-                false => {
-                    Err(format!("{number} is a number that Helm writes in another way; quote it"))
-                }
-            }
+            let written = number.as_f64().and_then(go_float);
+            written.ok_or_else(|| format!("{number} is no number to Helm; quote it"))
         }
         Value::Number(number) => Ok(number.to_string()),
         Value::Array(_) | Value::Object(_) => Err("it is no text".to_owned()),
     }
+}
+
+/// A number as Helm's YAML reader makes text of it: Go's `strconv.FormatFloat(value, 'g', -1, 32)`, the shortest digits
+/// that are the same number in single precision. Nothing where it has none there.
+fn go_float(value: f64) -> Option<String> {
+    let single = value as f32;
+    if !single.is_finite() {
+        return None;
+    }
+    let shortest = format!("{single:e}");
+    let count = shortest.split('e').next()?.bytes().filter(u8::is_ascii_digit).count();
+    // So many digits once more: of two that are equally near, Go takes the even one.
+    let scientific = format!("{single:.*e}", count.saturating_sub(1));
+    let (digits, exponent) = scientific.split_once('e')?;
+    let exponent: i32 = exponent.parse().ok()?;
+    if (-4..6).contains(&exponent) {
+        let behind = digits.split_once('.').map_or(0, |(_, behind)| behind.len());
+        let places = i32::try_from(behind).ok()?.saturating_sub(exponent).max(0);
+        return Some(format!("{single:.*}", usize::try_from(places).ok()?));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    Some(format!("{digits}e{sign}{:02}", exponent.abs()))
 }
 
 /// Whether the text, quoted or not, is the same to YAML 1.1 and 1.2. That it was quoted is not known here.
@@ -461,38 +478,4 @@ fn go_json(value: &impl Serialize) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_sanitised_as_helm_does() {
-        assert_eq!(
-            sanitise("a\tb\nc\u{a0}d\u{7}e\u{200b}f\u{301}ü\u{e000}\u{2028}"),
-            "a b c def\u{301}ü "
-        );
-    }
-
-    #[test]
-    fn json_is_escaped_as_go_does() {
-        let bytes = go_json(&Value::String("<a&b>\u{2028}\u{8}\n\u{1}é".to_owned()));
-        let expected = "\"\\u003ca\\u0026b\\u003e\\u2028\\b\\n\\u0001é\"";
-        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
-    }
-
-    #[test]
-    fn what_yaml_1_1_reads_in_another_way_is_not_guessed() {
-        for text in ["0x1f", "0b1", "1_000", "0777", "08"] {
-            assert!(!is_read_alike(text), "{text}");
-        }
-        for text in ["yes", "", "1.2.3", "v1", "on call", "_1", "2020-01-01", "0"] {
-            assert!(is_read_alike(text), "{text}");
-        }
-        for (key, alike) in
-            [("n", false), ("On", false), ("1.0", false), ("7", true), ("a.b/c", true)]
-        {
-            assert_eq!(is_key_read_alike(key), alike, "{key}");
-        }
-        assert_eq!(text(&serde_json::json!(1.16)).unwrap(), "1.16");
-        assert!(text(&serde_json::json!(1.5e9)).is_err());
-    }
-}
+mod tests;

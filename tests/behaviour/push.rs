@@ -99,7 +99,7 @@ fn the_whole_of_chart_yaml_goes_into_config_and_annotations_as_helm_writes_it() 
 fn what_helm_would_read_in_another_way_is_refused_before_anything_is_stored() {
     let world = World::new();
     for line in
-        ["keywords: ['0777']", "appVersion: 1e9", "Home: x", "type: other", "deprecated: 'yes'"]
+        ["keywords: ['0777']", "appVersion: 1__0", "Home: x", "type: other", "deprecated: 'yes'"]
     {
         let yaml = format!("apiVersion: v2\nname: web\nversion: 1.4.2\n{line}\n");
         let file = write(&world, &Chart::new("web", "1.4.2").chart_yaml(&yaml));

@@ -14,26 +14,37 @@ consumers() {
     EXPORTS=$WORK/exports
     mkdir -p "$EXPORTS"
     make_consumer_keys
-    local registry name peer
     for LOG in v1 v2; do
         start_kit "$LOG" || { failed_before "kit with log $LOG" "did not start"; continue; }
-        start_kits_tuf || { failed_before "kit tuf" "did not start"; continue; }
-        as_signer
-        for registry in "${CONSUMER_REGISTRIES[@]}"; do
-            read -r name peer PLACE <<<"$registry"
-            NEEDS="$CHART_HELM $peer"
-            SIGNER=-
-            not_measured "consumers" "$peer" "$CHART_HELM" && continue
-            start_registry "$name" || { failed_before "$name" "did not start"; continue; }
-            THOROUGH=
-            [ "$LOG:$name" != v1:olareg ] || THOROUGH=1
-            consumers_in "$REGISTRY"
-        done
-        NEEDS=
+        consumers_of "${CONSUMER_REGISTRIES[@]}"
     done
+    # With the services as their makers publish them, once.
+    LOG=v2-real SIGNER=- PLACE="real Sigstore" NEEDS=
+    # shellcheck disable=SC2086 # words
+    not_measured "consumers" $STACK_PEERS && return
+    start_stack || { failed_before "Fulcio, Rekor v2, timestamp authority" "did not start"; return; }
+    KIT_TRUSTED_ROOT=$STACK_TRUSTED_ROOT KIT_SIGNING_CONFIG=$STACK_SIGNING_CONFIG
+    consumers_of "${CONSUMER_REGISTRIES[0]}"
 }
 
-# The kit's documents by TUF, as an instance that policies can name.
+# With the Sigstore at hand: consumers_of REGISTRY…
+consumers_of() {
+    local registry name peer
+    start_kits_tuf || { failed_before "kit tuf" "did not start"; return; }
+    as_signer
+    for registry in "$@"; do
+        read -r name peer PLACE <<<"$registry"
+        SIGNER=- NEEDS="$CHART_HELM $peer"
+        not_measured "consumers" "$peer" "$CHART_HELM" && continue
+        start_registry "$name" || { failed_before "$name" "did not start"; continue; }
+        THOROUGH=
+        [ "$LOG:$name" != v1:olareg ] || THOROUGH=1
+        consumers_in "$REGISTRY"
+    done
+    NEEDS=
+}
+
+# The documents at hand by TUF, as an instance that policies can name.
 start_kits_tuf() {
     STACK_TRUSTED_ROOT=$KIT_TRUSTED_ROOT STACK_SIGNING_CONFIG=$KIT_SIGNING_CONFIG
     start_tuf "consumers-$LOG" || return 1
@@ -78,7 +89,7 @@ consumers_in() {
     done
     # chart:format; plain stays unsigned. The older format wants a log that makes promises.
     FORMATS="web:bundle"
-    [ "$LOG" = v2 ] || FORMATS="web:bundle api:legacy cache:both"
+    [ "$LOG" != v1 ] || FORMATS="web:bundle api:legacy cache:both"
     for format in $FORMATS; do
         chart=${format%:*} format=${format#*:}
         SIGNER="helm-sigstore sign ($format)"
@@ -100,7 +111,7 @@ consumers_in() {
         policy_controller_by_key "$chart" "$format"
         actions_by_key "$chart"
     done
-    [ "$LOG" = v2 ] || copied_to_another_chart "$1"
+    [ "$LOG" != v1 ] || copied_to_another_chart "$1"
     SIGNER=-
     row -e 3 "helm-sigstore policy export flux: unsigned" by_root flux "$base/plain:1.4.2" "$EXPORTS/none"
 }
