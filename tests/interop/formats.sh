@@ -2,7 +2,7 @@
 # Both formats of signatures, between us and cosign 3.1 and 2.6: each reads what the other wrote, and appends to it.
 # With Rekor v1, whose promises the older format needs. Sourced by `run`.
 
-USES+=([cosign_2]=cosign-2 [legacy_sign_2]=cosign-2 [legacy_sign_3]=cosign [cosign_2_verify]=cosign-2
+USES+=([cosign_2]=cosign-2 [legacy_sign_2]=cosign-2 [legacy_attest_2]=cosign-2 [legacy_sign_3]=cosign [cosign_2_verify]=cosign-2
     [cosign_2_verify_bundle]=cosign-2)
 
 cosign_2() { timeout 120 "${PEER[cosign-2]}" "$@"; }
@@ -18,6 +18,10 @@ legacy_sign_2() {
 }
 legacy_sign_3() {
     with_keys cosign sign --yes --new-bundle-format=false --use-signing-config=false --fulcio-url "$KIT_FULCIO_URL" \
+        --rekor-url "$KIT_REKOR_V1_URL" --identity-token "$TOKEN" "$@"
+}
+legacy_attest_2() {
+    with_keys cosign_2 attest --yes --new-bundle-format=false --fulcio-url "$KIT_FULCIO_URL" \
         --rekor-url "$KIT_REKOR_V1_URL" --identity-token "$TOKEN" "$@"
 }
 cosign_2_verify() { with_keys cosign_2 verify "$@"; }
@@ -167,6 +171,15 @@ formats_in() {
         verify "${TRUSTED[@]}" --require-predicate vuln "$base/web:1.4.2"
     row -g '^Predicate: https://cyclonedx.org/bom' "helm-sigstore verify --predicate-type" \
         verify "${TRUSTED[@]}" --predicate-type cyclonedx "$base/web:1.4.2"
+
+    SIGNER="cosign 2.6 attest (.att)"
+    row "(attests)" legacy_attest_2 --predicate "$WORK/sbom.json" --type https://example.com/built/v1 "$image/web@${DIGEST[web]}"
+    row -g '^Predicate: https://example.com/built/v1' "helm-sigstore verify --predicate-type" \
+        verify "${TRUSTED[@]}" --predicate-type https://example.com/built/v1 "$base/web:1.4.2"
+    row "helm-sigstore verify --require-predicate" \
+        verify "${TRUSTED[@]}" --require-predicate https://example.com/built/v1 "$base/web:1.4.2"
+    row -e 5 -g '^error: wrong signer' "helm-sigstore verify --predicate-type: wrong identity" \
+        verify "${STRANGER[@]}" --predicate-type https://example.com/built/v1 "$base/web:1.4.2"
 
     # A signature that was copied from another chart.
     SIGNER="cosign 2.6 sign, copied to another chart"
