@@ -18,8 +18,8 @@ use crate::chart::{ChartManifest, shell_word};
 use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, SignatureStore};
 use crate::verify::{
-    Bundle, COSIGN_SIGN_PREDICATE, Judgement, LegacySignature, Match, NamedVersion, Policy, Signer,
-    SubjectKind, Target, Verified, Verifier,
+    Bundle, COSIGN_SIGN_PREDICATE, Judgement, LegacyAttestation, LegacySignature, Match,
+    NamedVersion, Policy, Signer, SubjectKind, Target, Verified, Verifier,
 };
 
 /// Candidates that are fetched side by side: the connections that a host gets.
@@ -135,7 +135,8 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Whether something else than a signature is looked for, which no legacy signature is.
+    /// Whether something else than a signature is looked for, which no legacy signature is, but a legacy
+    /// attestation may be.
     pub(super) fn asks_for_others(&self) -> bool {
         self.predicate_type != COSIGN_SIGN_PREDICATE
     }
@@ -250,7 +251,13 @@ impl<'a> Findings<'a> {
         let report = match content {
             Ok(Content::Legacy(layers)) => {
                 report.format = Some(Format::Legacy);
-                return self.consider_legacy(&report, layers, question).await;
+                let bundle = |pieces: LegacySignature| pieces.to_bundle();
+                return self.consider_legacy(&report, layers, bundle, question).await;
+            }
+            Ok(Content::Attestations(layers)) => {
+                report.format = Some(Format::Legacy);
+                let bundle = |pieces: LegacyAttestation| pieces.to_bundle();
+                return self.consider_legacy(&report, layers, bundle, question).await;
             }
             Ok(Content::Detached(pieces)) => {
                 report.format = Some(Format::Legacy);
@@ -272,11 +279,12 @@ impl<'a> Findings<'a> {
         self.signatures.push(report);
     }
 
-    /// Looks at the legacy signatures of one manifest, each a candidate of its own.
-    async fn consider_legacy(
+    /// Looks at the legacy signatures or attestations of one manifest, each a candidate of its own.
+    async fn consider_legacy<T>(
         &mut self,
         blank: &SignatureReport,
-        layers: Vec<Result<LegacySignature>>,
+        layers: Vec<Result<T>>,
+        bundle: impl Fn(T) -> Result<Bundle>,
         question: &Question<'_>,
     ) {
         let total = layers.len();
@@ -291,7 +299,7 @@ impl<'a> Findings<'a> {
                 return;
             }
             let report = match layer {
-                Ok(pieces) => self.weigh(blank.clone(), pieces.to_bundle(), None, question).await,
+                Ok(pieces) => self.weigh(blank.clone(), bundle(pieces), None, question).await,
                 Err(error) => self.fail(blank.clone(), error),
             };
             self.looked_at += 1;

@@ -24,8 +24,8 @@ use crate::chart::{Argument, ChartReference, Digest, RepositoryPrefix, shell_wor
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, Registry, Repository};
 use crate::store::{
-    BundleFile, CosignTag, DetachedSignature, FallbackTag, Referrers, SignatureStore, bundle_path,
-    sidecars, write_bundle,
+    AttestationTag, BundleFile, CosignTag, DetachedSignature, FallbackTag, Referrers,
+    SignatureStore, bundle_path, sidecars, write_bundle,
 };
 use crate::verify::{COSIGN_SIGN_PREDICATE, Match, NamedVersion, Policy, Target};
 
@@ -464,16 +464,16 @@ impl VerifyRun {
             return;
         }
         let fallback = FallbackTag::new(repository, *subject);
-        // Under the other tag there is nothing but the older format.
-        if !self.scope.accept.legacy || findings.asks_for_others() {
+        // Under the other tags there is nothing but the older formats: signatures, or statements of other kinds.
+        if !self.scope.accept.legacy {
             self.ask(&fallback, Place::FallbackTag, question, findings).await;
-            return;
+        } else if findings.asks_for_others() {
+            let cosign = AttestationTag::new(repository, subject);
+            both(&fallback, &cosign, question, findings).await;
+        } else {
+            let cosign = CosignTag::new(repository, subject);
+            both(&fallback, &cosign, question, findings).await;
         }
-        let cosign = CosignTag::new(repository, subject);
-        let (by_tag, legacy) =
-            futures_util::future::join(fallback.discover(), cosign.discover()).await;
-        findings.examine(&fallback, Place::FallbackTag, by_tag, question).await;
-        findings.examine(&cosign, Place::CosignTag, legacy, question).await;
     }
 
     pub(super) async fn ask(
@@ -534,6 +534,18 @@ impl VerifyRun {
         outcome.bundle_file = Some(path.display().to_string());
         Ok(())
     }
+}
+
+/// The fallback tag and one of cosign's, which are asked together.
+async fn both(
+    fallback: &FallbackTag<'_>,
+    cosign: &impl SignatureStore,
+    question: &Question<'_>,
+    findings: &mut Findings<'_>,
+) {
+    let (by_tag, legacy) = futures_util::future::join(fallback.discover(), cosign.discover()).await;
+    findings.examine(fallback, Place::FallbackTag, by_tag, question).await;
+    findings.examine(cosign, Place::CosignTag, legacy, question).await;
 }
 
 /// Statements that have to be there too are looked for in a registry, and a file by itself has none.

@@ -1,6 +1,7 @@
 //! Where signatures live. Every place finds candidates and fetches them; none of them judges.
 
 mod attach;
+mod attestation_tag;
 mod cosign_tag;
 mod detach;
 mod detached;
@@ -18,12 +19,13 @@ use std::cell::Cell;
 
 use crate::chart::Digest;
 use crate::error::{Error, Result};
-use crate::verify::LegacySignature;
+use crate::verify::{LegacyAttestation, LegacySignature};
 
 pub use attach::{
     Attached, Listing, Signature, Through, attach, attach_signature, prove_write_access,
     refer_signature, survey, survey_signatures,
 };
+pub use attestation_tag::AttestationTag;
 pub use cosign_tag::CosignTag;
 pub use detach::{Layers, Removed, check_unlisted, remove_entries, remove_layers};
 pub use detached::DetachedSignature;
@@ -77,6 +79,8 @@ pub enum Content {
     Bundle(Vec<u8>),
     /// Legacy cosign signatures: one a layer, each as it could be read.
     Legacy(Vec<Result<LegacySignature>>),
+    /// Legacy cosign attestations: one a layer, each as it could be read.
+    Attestations(Vec<Result<LegacyAttestation>>),
     /// A signature over the file itself, in files of its own.
     Detached(LegacySignature),
     /// Something else: no bundle and no cosign signature among its layers.

@@ -103,28 +103,55 @@ impl LegacySignature {
         let digest = MessageDigest::new(HashAlgorithm::Sha2256, hash.into());
         let message =
             MessageSignature::new(SignatureBytes::new(signature)).with_message_digest(digest);
-        // The log of those days proved an entry by a promise alone, as bundles of version 0.1 do.
-        let version = match material.tlog_entries.is_empty() {
-            true => MediaType::Bundle0_3,
-            false => MediaType::Bundle0_1,
-        };
+        let version = version_for(&material);
         let content = SignatureContent::MessageSignature(message);
         Ok(sigstore_types::Bundle::new(version, material, content))
     }
 
     fn material(&self) -> Result<VerificationMaterial> {
-        let content = match &self.certificate {
+        let Self { certificate, log, timestamp, .. } = self;
+        let proof = Proof { certificate, log, timestamp };
+        proof.material(&[KindVersion::HashedRekordV001])
+    }
+}
+
+/// What proves a legacy signature or attestation, as somebody wrote it.
+pub(super) struct Proof<'a> {
+    /// The certificate in PEM; none where a key signed.
+    pub(super) certificate: &'a Option<String>,
+    /// The log entry with its promise.
+    pub(super) log: &'a Option<String>,
+    /// The answer of a timestamp authority.
+    pub(super) timestamp: &'a Option<String>,
+}
+
+impl Proof<'_> {
+    /// The same in a bundle; the log entry is of one of these `kinds`.
+    ///
+    /// # Errors
+    /// Refused (`malformed`), when a piece cannot be read.
+    pub(super) fn material(&self, kinds: &[KindVersion]) -> Result<VerificationMaterial> {
+        let content = match self.certificate {
             Some(pem) => VerificationMaterialContent::Certificate(CertificateContent::new(
                 one_certificate(pem)?,
             )),
             None => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
         };
-        let entries = self.log.as_deref().map(log_entry).transpose()?;
+        let entry = self.log.as_deref().map(|text| log_entry(text, kinds)).transpose()?;
         let stamps = self.timestamp.as_deref().map(timestamp).transpose()?;
         let stamped = TimestampVerificationData::new(stamps.into_iter().collect());
         Ok(VerificationMaterial::new(content)
-            .with_tlog_entries(entries.into_iter().collect())
+            .with_tlog_entries(entry.into_iter().collect())
             .with_timestamp_verification_data(stamped))
+    }
+}
+
+/// The version of a bundle with this material. The log of those days proved an entry by a promise alone, as
+/// bundles of version 0.1 do.
+pub(super) fn version_for(material: &VerificationMaterial) -> MediaType {
+    match material.tlog_entries.is_empty() {
+        true => MediaType::Bundle0_3,
+        false => MediaType::Bundle0_1,
     }
 }
 
@@ -174,7 +201,7 @@ fn one_certificate(text: &str) -> Result<DerCertificate> {
 
 /// The entry of the log, whose promise covers body, time, log and index (Rekor v1 OpenAPI,
 /// `signedEntryTimestamp`): nothing of it counts before that was verified.
-fn log_entry(text: &str) -> Result<TransparencyLogEntry> {
+fn log_entry(text: &str, kinds: &[KindVersion]) -> Result<TransparencyLogEntry> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Logged {
@@ -211,13 +238,19 @@ fn log_entry(text: &str) -> Result<TransparencyLogEntry> {
     let index = LogIndex::new(payload.log_index).map_err(|_| wrong("logIndex is too large"))?;
     let Kind { kind, api_version } =
         serde_json::from_slice(&body).map_err(|error| wrong(&error.to_string()))?;
-    if (kind.as_str(), api_version.as_str()) != ("hashedrekord", "0.0.1") {
-        return Err(wrong(&format!("it is of kind {kind}/{api_version}, not hashedrekord/0.0.1")));
-    }
+    let named = |known: &&KindVersion| (known.kind(), known.version()) == (&kind, &api_version);
+    let Some(kind_version) = kinds.iter().find(named) else {
+        let known: Vec<_> =
+            kinds.iter().map(|one| format!("{}/{}", one.kind(), one.version())).collect();
+        return Err(wrong(&format!(
+            "it is of kind {kind}/{api_version}, not {}",
+            known.join(" or ")
+        )));
+    };
     Ok(TransparencyLogEntry::new(
         index,
         LogId::new(LogKeyId::new(log)),
-        KindVersion::HashedRekordV001,
+        *kind_version,
         CanonicalizedBody::new(body),
     )
     .with_integrated_time(time)

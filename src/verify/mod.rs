@@ -15,6 +15,7 @@ mod first_use;
 mod identity;
 mod key;
 mod legacy;
+mod legacy_attestation;
 mod logged;
 mod matcher;
 mod pattern;
@@ -43,6 +44,7 @@ pub use legacy::{
     CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, LOG_ANNOTATION, LegacySignature, MAX_PAYLOAD_BYTES,
     SIGNATURE_ANNOTATION, SIGNATURE_TYPE, SIMPLE_SIGNING, TIMESTAMP_ANNOTATION,
 };
+pub use legacy_attestation::{DSSE_ENVELOPE, LegacyAttestation};
 pub use logged::{UnverifiedEntry, is_entry_id};
 pub use matcher::Matcher;
 pub use pattern::{RepositoryPattern, normal_host};

@@ -13,6 +13,7 @@ mod attack_registry;
 mod attack_sign;
 mod attack_words;
 mod attest_chart;
+mod attest_legacy;
 mod chart_index;
 mod cli_arguments;
 mod cli_completion;
