@@ -31,18 +31,15 @@ pub use detach::{DetachRun, Detachment, State, Target};
 pub use doctor::{Diagnosis, DoctorRun, Known, ListingReport};
 pub use findings::{Formats, Limits, Scope};
 pub use formats::Making;
-pub use provenance::{
-    DefaultKeyring, ProvCheck, ProvKeys, ProvenanceReport, load_keyring, read_keyring,
-};
+pub use provenance::{DefaultKeyring, ProvCheck, ProvKeys, load_keyring, read_keyring};
 pub use push::{PushObject, PushRun};
-pub use rekor::{
-    HelmEntryReport, LoggedProvenance, ReadyProvenance, RekorAccess, RekorRun, Uploaded,
-};
+pub use rekor::{LoggedProvenance, ReadyProvenance, RekorAccess, RekorRun, Uploaded};
 pub use rekor_search::{Found, FoundEntry, Sought};
 pub use repair::{Mended, Supplied, words as fault_words};
 pub use report::{
-    Attached, Chart, Format, LogReport, LookedIn, Outcome, Place, PolicyReport, Report, SCHEMA,
-    SignatureReport, SignerReport, Status, SubjectReport, Tool, TrustReport, Verdict,
+    Attached, Chart, Format, HelmEntryReport, LogReport, LookedIn, Outcome, Place, PolicyReport,
+    ProvenanceReport, Report, SCHEMA, SignatureReport, SignerReport, Status, SubjectReport, Tool,
+    TrustReport, Verdict,
 };
 pub use resolve::ChartName;
 pub use rules::{Means, PolicySource, Rules};

@@ -7,12 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use super::off_thread;
-use super::rekor::HelmEntryReport;
-use super::report::Outcome;
+use super::report::{HelmEntryReport, Outcome, ProvenanceReport};
 use crate::chart::Digest;
 use crate::error::{Class, Error, Reason, Result};
 use crate::verify::{
@@ -72,62 +70,6 @@ pub struct ProvCheck {
     pub asked_by: &'static str,
     /// The keyring as a policy names it, for the report.
     pub keyring: Option<String>,
-}
-
-/// What was found of the PGP signature of a provenance file.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProvenanceReport {
-    /// `verified`, `refused`, or `unknown-key`.
-    pub status: &'static str,
-    /// The user ids of the key.
-    pub signed_by: Vec<String>,
-    /// The fingerprint of the primary key, in upper-case hex.
-    pub fingerprint: Option<String>,
-    /// The chart's digest, as the provenance names it.
-    pub chart_hash: Option<String>,
-    /// When it says that it was signed.
-    pub signed_at: Option<Timestamp>,
-    /// Why it does not hold.
-    pub message: Option<String>,
-}
-
-impl From<&VerifiedProvenance> for ProvenanceReport {
-    fn from(verified: &VerifiedProvenance) -> Self {
-        Self {
-            status: "verified",
-            signed_by: verified.signed_by.clone(),
-            fingerprint: Some(verified.fingerprint.clone()),
-            chart_hash: Some(verified.digest.to_string()),
-            signed_at: Some(verified.signed_at),
-            message: None,
-        }
-    }
-}
-
-impl ProvenanceReport {
-    fn failed(error: &Error) -> Self {
-        Self {
-            status: if error.reason == Reason::WrongSigner { "unknown-key" } else { "refused" },
-            signed_by: Vec::new(),
-            fingerprint: None,
-            chart_hash: None,
-            signed_at: None,
-            message: Some(error.to_string()),
-        }
-    }
-
-    /// Helm's own lines, as labels and values.
-    pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let mut lines: Vec<_> =
-            self.signed_by.iter().map(|one| ("Signed by", one.clone())).collect();
-        let found = [
-            ("Using Key With Fingerprint", &self.fingerprint),
-            ("Chart Hash Verified", &self.chart_hash),
-        ];
-        lines.extend(found.into_iter().filter_map(|(label, it)| Some((label, it.clone()?))));
-        lines
-    }
 }
 
 /// One chart whose provenance is looked at.

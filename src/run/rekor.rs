@@ -10,9 +10,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::packaged::read_chart;
-use super::provenance::ProvenanceReport;
 use super::push::read_prov;
-use super::report::LogReport;
+use super::report::{HelmEntryReport, ProvenanceReport};
 use super::resolve::{Places, resolve};
 use super::trust::{Trust, Trusted};
 use super::{World, off_thread};
@@ -53,31 +52,8 @@ pub struct RekorRun {
     pub trust: Trust,
 }
 
-/// Where a provenance file is logged, as the log proves it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HelmEntryReport {
-    /// The identifier of the entry.
-    pub uuid: String,
-    /// Where it can be read.
-    pub url: String,
-    /// The log, the index and the time.
-    pub log: LogReport,
-}
-
-impl HelmEntryReport {
-    fn new(log: &RekorV1, entry: &UnverifiedEntry, record: &LogRecord) -> Self {
-        Self {
-            uuid: entry.uuid().to_owned(),
-            url: log.entry_url(entry.uuid()),
-            log: LogReport::from(record),
-        }
-    }
-
-    /// As labels and values.
-    pub fn lines(&self) -> Vec<(&'static str, String)> {
-        vec![("Provenance logged in", self.log.words()), ("Rekor UUID", self.uuid.clone())]
-    }
+fn found_in(log: &RekorV1, entry: &UnverifiedEntry, record: &LogRecord) -> HelmEntryReport {
+    HelmEntryReport::new(entry.uuid(), log.entry_url(entry.uuid()), record)
 }
 
 /// A provenance file that was verified: it may be uploaded, or looked for.
@@ -176,7 +152,7 @@ impl RekorAccess {
                 continue;
             }
             match judge(world, verifier, &entry).await {
-                Ok(record) => return Ok(HelmEntryReport::new(&log, &entry, &record)),
+                Ok(record) => return Ok(found_in(&log, &entry, &record)),
                 Err(error) if error.class == Class::Undecided => {
                     open.get_or_insert(error);
                 }
@@ -305,7 +281,7 @@ impl RekorRun {
             .map_err(|error| error.on(log.entry_url(entry.uuid())))?;
         let logged = LoggedProvenance {
             rekor_server: log.url().to_owned(),
-            entry: HelmEntryReport::new(log, &entry, &record),
+            entry: found_in(log, &entry, &record),
             provenance: ProvenanceReport::from(verified),
         };
         Ok(Uploaded { existed, logged })
