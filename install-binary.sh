@@ -9,6 +9,8 @@
 #                                    comes must have the SHA-256 digest that is known beforehand:
 #   HELM_SIGSTORE_SHA256=HEX         that digest; else its line in checksums.txt beside this file (form of sha256sum)
 #   HELM_SIGSTORE_SKIP_INSTALL=1     do nothing
+#
+# `install-binary.sh build` only builds, and says where the program is.
 set -eu
 
 # Bytes of a program that are downloaded at most, and seconds that this may take.
@@ -143,6 +145,18 @@ download() {
 
 answers_with() { [ "$("$1" version --short 2>/dev/null)" = "$2" ]; }
 
+# The target of a program that needs nothing of the machine that it runs on, where this machine can build one: with
+# Rust's library for musl (rustup target add) and musl's C compiler (musl-tools in Debian).
+static_target() {
+    [ "$(uname -s)" = Linux ] || return 1
+    arch=$(uname -m)
+    libraries=$(cd -- "$dir" && rustc --print target-libdir --target "$arch-unknown-linux-musl" 2>/dev/null) || return 1
+    [ -d "$libraries" ] || return 1
+    command -v "$arch-linux-musl-gcc" >/dev/null 2>&1 ||
+        { [ "$arch" = x86_64 ] && command -v musl-gcc >/dev/null 2>&1; } || return 1
+    echo "$arch-unknown-linux-musl"
+}
+
 # Sets `built` to the program that cargo built. cargo itself decides what has to be built anew, so that what is
 # installed is never older than its sources.
 build() {
@@ -154,8 +168,9 @@ build() {
     # every process 25 ms before its first key or TLS connection.
     export AWS_LC_SYS_NO_JITTER_ENTROPY=1
     # A toolchain file or a .cargo/config.toml counts for whoever stands in the directory.
+    target=$(static_target) || target=
     artifacts=$(cd -- "$dir" && cargo build --release --locked -p helm-sigstore --bin helm-sigstore \
-        --message-format json-render-diagnostics) ||
+        ${target:+--target "$target"} --message-format json-render-diagnostics) ||
         fail "cargo could not build helm-sigstore $version ($(cargo --version))"
     built=$(printf '%s\n' "$artifacts" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
     [ -n "$built" ] || fail "cargo did not say where it put helm-sigstore"
@@ -183,6 +198,11 @@ main() {
 
     version=$(manifest_value "$dir/plugin.yaml" version)
     [ -n "$version" ] || fail "$dir/plugin.yaml names no version"
+    if [ "${1:-}" = build ]; then
+        build
+        printf '%s\n' "$built"
+        exit 0
+    fi
     program="$dir/bin/helm-sigstore"
 
     if [ -n "${HELM_SIGSTORE_BINARY:-}" ]; then

@@ -5,6 +5,11 @@ use std::process::ExitCode;
 
 use helm_sigstore::cli::{self, Environment, Process};
 
+/// musl's allocator asks the operating system for nearly every buffer; that costs more than the work.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     // The hook's own text would name files of this machine's build and nothing that helps a user; the
     // panic itself is caught in `cli::run` and told there.

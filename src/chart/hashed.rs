@@ -8,7 +8,7 @@ use sigstore_crypto::Sha256Hasher;
 use super::digest::Digest;
 
 /// How much is read at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 16 * 1024;
 
 /// A stream of which every byte that is read is digested.
 pub(super) struct Hashed<R> {

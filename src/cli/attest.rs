@@ -18,6 +18,7 @@ use crate::verify::{
     COSIGN_CUSTOM_PREDICATE, COSIGN_SIGN_PREDICATE, MAX_PREDICATE_BYTES, predicate_type,
 };
 
+#[inline(never)]
 pub(super) fn run(arguments: AttestArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let attestation = attestation(&arguments, context.world.now())?;
     let named = lists::expand(&arguments.charts, None)?;

@@ -47,6 +47,7 @@ impl Document {
     }
 }
 
+#[inline(never)]
 pub(super) fn run(arguments: DetachArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let argument = setup::object(&arguments.reference)?;
     let version = setup::version(&arguments.version, &argument);

@@ -94,6 +94,7 @@ impl Document {
     }
 }
 
+#[inline(never)]
 pub(super) fn run(arguments: DoctorArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let argument = setup::object(&arguments.reference)?;
     let version = setup::version(&arguments.version, &argument);

@@ -35,6 +35,7 @@ impl From<ConsumerArg> for Consumer {
 }
 
 /// Verifies the chart first: a configuration that its own chart would not pass helps nobody.
+#[inline(never)]
 pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let argument = setup::object(&arguments.reference)?;
     let Argument::Reference(reference) = &argument else {

@@ -16,6 +16,7 @@ use crate::verify::PublicKey;
 /// Where the password of a key is found, as cosign finds it.
 const PASSWORD: &str = "COSIGN_PASSWORD";
 
+#[inline(never)]
 pub(super) fn run(command: KeyCommand, context: &mut Context<'_, '_>) -> Result<Ended> {
     match command {
         KeyCommand::Generate(arguments) => generate(&arguments, context),

@@ -280,6 +280,9 @@ fn failed(error: Error, subject: &Subject, tool: Tool) -> Report {
     Report::new(tool, results)
 }
 
+/// Parses the arguments and runs the command.
+///
+/// No command's `run` is inlined here: each has a frame of its own, else every command pays for the stack of all.
 fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> Result<Ended> {
     let Parsed { cli, given } = match parse::parse(arguments, context.environment, context.wide) {
         Ok(parsed) => parsed,

@@ -35,6 +35,7 @@ fn reference(text: &str) -> Result<ChartReference> {
     }
 }
 
+#[inline(never)]
 pub(super) fn init(arguments: &PolicyInitArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     context.subject.inputs = vec![arguments.from.clone()];
     let from = reference(&arguments.from)?;
@@ -201,6 +202,7 @@ fn write(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
     written
 }
 
+#[inline(never)]
 pub(super) fn test(arguments: &PolicyTestArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     context.subject.inputs = vec![arguments.reference.clone()];
     let reference = reference(&arguments.reference)?;

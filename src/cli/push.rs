@@ -17,6 +17,7 @@ const MAX_REFERRERS: usize = 100_000;
 /// Where GitHub Actions reads a step's outputs.
 const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
 
+#[inline(never)]
 pub(super) fn run(arguments: PushArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let Some((target, files)) = arguments.charts.split_last() else {
         return Err(Error::usage(super::parse::MISSING).on("oci://TARGET"));

@@ -168,6 +168,7 @@ impl Document {
     }
 }
 
+#[inline(never)]
 pub(super) fn run(command: RekorCommand, context: &mut Context<'_, '_>) -> Result<Ended> {
     match command {
         RekorCommand::Search(arguments) => search(&arguments, context),

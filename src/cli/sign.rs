@@ -35,6 +35,7 @@ const IDENTITY_FLAGS: [&str; 9] = [
     "policy",
 ];
 
+#[inline(never)]
 pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let from_push = arguments.charts.iter().any(|chart| chart == "-");
     if from_push {

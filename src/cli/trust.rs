@@ -158,6 +158,7 @@ fn load(
     Ok(Trust::Instance(Box::new(loaded)))
 }
 
+#[inline(never)]
 pub(super) fn run(command: TrustCommand, context: &mut Context<'_, '_>) -> Result<Ended> {
     match command.action {
         TrustAction::Init(arguments) => init(&arguments, context),

@@ -19,6 +19,7 @@ use crate::verify::{COSIGN_SIGN_PREDICATE, LogCheck, Match, Policy, TrustedKey, 
 /// known to its end before its newest entries are.
 const MAX_REFERRERS: usize = 10_000;
 
+#[inline(never)]
 pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     // Not the parser's question: it forgives a missing `--key` beside what excludes it.
     if arguments.insecure_ignore_tlog && arguments.key.is_none() {

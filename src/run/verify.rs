@@ -138,9 +138,14 @@ impl VerifyRun {
     /// Verifies one object. Every failure is an outcome.
     pub async fn verify(&self, object: &VerifyObject) -> Outcome {
         let mut outcome = self.unfinished(object.argument.typed(), &object.weakened);
+        // Of their own on the heap: else every object takes the memory of the larger, several times over.
         let verified = match &object.argument {
-            Argument::Reference(reference) => self.reference(object, reference, &mut outcome).await,
-            Argument::File(path) => self.file(object, Path::new(path), &mut outcome).await,
+            Argument::Reference(reference) => {
+                Box::pin(self.reference(object, reference, &mut outcome)).await
+            }
+            Argument::File(path) => {
+                Box::pin(self.file(object, Path::new(path), &mut outcome)).await
+            }
         };
         match verified {
             Ok(()) => {

@@ -76,7 +76,8 @@ impl SignatureStore for BundleFile {
 
 /// Reads one byte more than a bundle may have, so that the parser can say that it is too large.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Most bundles are smaller, and are read at once.
+    let mut bytes = Vec::with_capacity(16 * 1024);
     std::fs::File::open(path)?.take(MAX_BUNDLE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -102,7 +102,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         Error::usage("cannot read file").on(path.display().to_string()).cause(error.to_string())
     };
     let file = std::fs::File::open(path).map_err(cannot)?;
-    let mut bytes = Vec::new();
+    // Most are smaller, and are read at once.
+    let mut bytes = Vec::with_capacity(16 * 1024);
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(Error::usage("file is too large")

@@ -149,8 +149,8 @@ def main(product, kit, work, root, *words):
 def gated(world, root, renewing):
     found = gate.counted(world)
     if renewing:
-        gate.renew(found)
-    grown, missing = gate.compare(found)
+        gate.renew(found, world.product)
+    grown, missing = gate.compare(found, world.product)
     write(root, "gate.json", json.dumps({"counts": found, "grown": grown, "notMeasured": missing}, indent=1))
     for name in grown:
         print(f"GREW: {name}: by more than 2 % (tests/bench/run --renew, with the reason in the commit's message)")

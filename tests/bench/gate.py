@@ -21,8 +21,8 @@ GROWTH = 1.02
 FEATURES = "ssse3 sse4_1 sse4_2 aes pclmulqdq avx avx2 bmi1 bmi2 adx rdrand sha_ni avx512f vaes".split()
 
 
-def machine_class():
-    """What instruction counts depend on, but for the program."""
+def machine_class(product):
+    """What instruction counts depend on, but for the source of the program."""
     def said(*command):
         try:
             return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -36,11 +36,13 @@ def machine_class():
     vendor = re.search(r"vendor_id\s*: (\S+)", text)
     flags = set((re.search(r"flags\s*: (.*)", text) or ["", ""])[1].split())
     rustc = said("rustc", "--version").split()
+    with open(product, "rb") as program:
+        static = b"/ld-" not in program.read(4096)
     return {
         "processor": f"{platform.machine()} {vendor.group(1) if vendor else 'unknown'}",
         "features": " ".join(name for name in FEATURES if name in flags),
         "compiler": rustc[1] if len(rustc) > 1 else "unknown",
-        "libc": " ".join(platform.libc_ver()),
+        "libc": "static" if static else " ".join(platform.libc_ver()),
         "valgrind": said("valgrind", "--version"),
     }
 
@@ -81,10 +83,10 @@ def counted(world):
     return found
 
 
-def compare(found):
+def compare(found, product):
     """Prints every number beside its baseline; the names of those that grew, and why some were not measured."""
     baseline = json.load(open(BASELINE)) if os.path.exists(BASELINE) else {"class": {}, "counts": {}}
-    here = machine_class()
+    here = machine_class(product)
     other = [f"{name} {baseline['class'].get(name)!r}, here {here[name]!r}" for name in here
              if baseline["class"].get(name) != here[name]]
     grown, missing = [], {}
@@ -108,8 +110,8 @@ def compare(found):
     return grown, missing
 
 
-def renew(found):
+def renew(found, product):
     """Writes the baseline; what is not measured here stays as it was."""
     with open(BASELINE, "w") as out:
-        json.dump({"class": machine_class(), "counts": {k: v for k, v in found.items() if v is not None}}, out, indent=1)
+        json.dump({"class": machine_class(product), "counts": {k: v for k, v in found.items() if v is not None}}, out, indent=1)
         out.write("\n")

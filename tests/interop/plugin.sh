@@ -19,6 +19,8 @@ plugin_in() {
     SIGNER=-
     LOG=-
     NEEDS=$helm
+    [ -d "$(rustc --print target-libdir --target "$(uname -m)-unknown-linux-musl")" ] &&
+        command -v musl-gcc >/dev/null || MISSING[musl]="rustup's target for musl, or its C compiler"
     # Spaces, as on many a Mac.
     as_helm "$helm" "$WORK/homes/$helm with spaces"
 
@@ -26,6 +28,9 @@ plugin_in() {
     row -g "^sigstore[[:space:]]+$version[[:space:]]" "helm plugin list" helm plugin list
     row "helm plugin list: no warning" silent_about_warnings helm plugin list
     row -g "^helm-sigstore $version\$" "helm sigstore version" helm sigstore version
+    NEEDS="$helm musl"
+    row "the program needs no library of the machine" is_static "$CLONE/bin/helm-sigstore"
+    NEEDS=$helm
     row -g 'sigstore' "helm help" helm help
     row -g 'Exit codes' "helm sigstore --help" helm sigstore --help
 
@@ -93,6 +98,9 @@ plugin_in() {
     row -g '^other' "the other plugin still works" helm sigstore
     unset HELM_SIGSTORE_BINARY
 }
+
+# It names no dynamic loader.
+is_static() { ! head -c 4096 "$1" | grep -aq '/ld-'; }
 
 # What Helm's own completion makes of completion.yaml and plugin.complete; the charts lie below $1.
 completes() {
