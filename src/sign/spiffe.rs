@@ -3,8 +3,10 @@
 //! The API is gRPC (SPIFFE Workload API, section 6). A client library for it brings a second HTTP stack and a
 //! generator of code; one unary call needs HTTP/2, which is linked already, and the three fields read below.
 
+// Elsewhere there is no such socket, and nothing to read from it.
+#![cfg_attr(not(unix), allow(dead_code, unused_imports))]
+
 use std::path::PathBuf;
-#[cfg(unix)]
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -13,10 +15,8 @@ use super::token::{Token, bad};
 use crate::error::{Class, Error, Reason, Result};
 
 /// How long the agent may take in all.
-#[cfg(unix)]
 const CALL_TIME: Duration = Duration::from_secs(10);
 /// The most that is read of an answer, in bytes: several tokens.
-#[cfg(unix)]
 const MAX_ANSWER_BYTES: usize = 512 << 10;
 /// What a workload may not have (gRPC's `PERMISSION_DENIED`): nobody has registered it.
 const PERMISSION_DENIED: &str = "7";
