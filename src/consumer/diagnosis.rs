@@ -126,16 +126,21 @@ fn told_apart(opinion: Opinion, facts: &Facts<'_>) -> Opinion {
         opinion.reader,
         Reader::Cosign2
             | Reader::Cosign3
-            | Reader::KyvernoCosign
             | Reader::Gh
             | Reader::Harbor
             | Reader::Zot
             | Reader::ArtifactHub
     );
     let takes = matches!(opinion.acceptance, Acceptance::Accepts | Acceptance::Depends);
-    let mut named = facts.signatures.iter().filter(|one| !one.by_key()).peekable();
-    if exempt || !takes || named.peek().is_none() || !named.all(SignatureFacts::is_shared) {
+    let named: Vec<_> = facts.signatures.iter().filter(|one| !one.by_key()).collect();
+    if exempt || !takes || named.is_empty() || !named.iter().all(|one| one.is_shared()) {
         return opinion;
+    }
+    let named_in_full = named.iter().all(|one| one.workflow_repository.is_some());
+    if opinion.reader == Reader::KyvernoCosign && named_in_full {
+        return opinion.needing(
+            "additionalExtensions with githubWorkflowRepository, as others that run the same build sign by this name",
+        );
     }
     let why = format!(
         "{}; it compares name and issuer alone, and others that run the same build sign by this name",

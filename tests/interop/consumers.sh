@@ -213,7 +213,7 @@ kyverno_by_identity() {
     row -g 'pass: 1, fail: 0' "Kyverno 1.19.0" kyverno_apply "$file" "$object"
     # The tag that stands beside a range is signed, and Flux takes the range.
     ranged_object "$CHARTS_OF/$1" "$object"
-    row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: a range beside a signed tag" kyverno_apply "$file" "$object"
+    refusal -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: a range beside a signed tag" kyverno_apply "$file" "$object"
     source_object "$CHARTS_OF/$1" "$object"
     row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another identity" kyverno_on "$file" "$object" 's/^              subject: "/&x/'
     refusal -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another issuer" kyverno_on "$file" "$object" 's/^            - issuer: "/&x/'

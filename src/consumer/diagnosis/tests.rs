@@ -256,6 +256,8 @@ fn a_workflow_that_others_call_is_accepted_where_the_source_is_compared() {
     let flux = diagnose(Reader::Flux, &known);
     assert_eq!(flux.command, None);
     assert!(flux.why.contains("name and issuer alone"), "{}", flux.why);
+    let kyverno = diagnose(Reader::KyvernoCosign, &known);
+    assert!(kyverno.needs[0].contains("githubWorkflowRepository"), "{:?}", kyverno.needs);
     let cosign = diagnose(Reader::Cosign3, &known).command.unwrap();
     assert!(cosign.contains(" --certificate-github-workflow-repository acme/charts "), "{cosign}");
     let gh = diagnose(Reader::Gh, &known).command.unwrap();
