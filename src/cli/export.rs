@@ -9,7 +9,7 @@ use crate::chart::{Argument, ChartReference, Digest};
 use crate::consumer::{self, Consumer, Export, PrivateTrust, Trusted};
 use crate::error::{Class, Error, Reason, Result};
 use crate::run::{Format, Outcome, SignatureReport, Status, VerifyObject, VerifyRun};
-use crate::verify::{Identity, LogCheck, Matcher, Policy, TrustedKey};
+use crate::verify::{Identity, LogCheck, Policy, Signer, TrustedKey};
 
 /// Referrers that are listed at most.
 const MAX_REFERRERS: usize = 100_000;
@@ -70,7 +70,11 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
     let version = setup::version(&arguments.version, &argument);
     let object = VerifyObject::new(argument, version);
     let outcome = drive(context, timeout, run.verify(&object))?;
-    let trusted = trusted(&policy, public_key.as_ref().map(|key| key.to_pem()), &outcome)?;
+    let first_use = matches!(policy, Policy::Unstated);
+    let mut trusted = trusted(&policy, public_key.as_ref().map(|key| key.to_pem()), &outcome)?;
+    if arguments.consumer == ConsumerArg::GithubActions {
+        in_githubs_words(&mut trusted, &outcome);
+    }
     let (repository, tag) = resolved(&reference, &outcome);
     let digest = outcome.manifest_digest.as_deref().map(Digest::parse).transpose()?;
     let what = Export {
@@ -82,7 +86,27 @@ pub(super) fn run(arguments: ExportArgs, context: &mut Context<'_, '_>) -> Resul
         plain_http: arguments.registry.plain_http,
         legacy: in_older_format(&outcome, &trusted, private.as_ref()),
     };
-    Ok(Ended::Text(consumer::export(arguments.consumer.into(), &what)?))
+    let text = consumer::export(arguments.consumer.into(), &what)
+        .map_err(|error| error.on(reference.typed.clone()))?;
+    if first_use {
+        context.printer.note(
+            "trust on first use: it trusts whoever has signed this chart; check that this is the right signer",
+        );
+    }
+    Ok(Ended::Text(text))
+}
+
+/// Adds what the signers' certificates say of the source in the extensions that GitHub had first, where they say the
+/// same: cosign compares no others.
+fn in_githubs_words(trusted: &mut Trusted, outcome: &Outcome) {
+    let Trusted::Identities(identities) = trusted else { return };
+    for identity in identities {
+        let signers = outcome.signatures.iter().filter_map(|one| one.valid_signer.as_ref());
+        let Some(signer) = signers.into_iter().find(|signer| identity.matches(signer)) else {
+            continue;
+        };
+        identity.constraints.extend(identity.in_githubs_words(signer));
+    }
 }
 
 /// Whom to trust: those whom the flags name, if they have signed; else the one who has.
@@ -97,30 +121,28 @@ fn trusted(policy: &Policy, key: Option<String>, outcome: &Outcome) -> Result<Tr
         (_, Some(pem)) => return Ok(Trusted::Key(pem)),
         (policy, None) => return Ok(Trusted::Identities(policy.identities().to_vec())),
     }
-    let mut signers: Vec<(&str, &str)> = outcome
-        .signatures
-        .iter()
-        .filter(|signature| signature.reason == Some(Reason::NoIdentity.as_str()))
-        .filter_map(|signature| signature.signer.as_ref())
-        .filter_map(|signer| Some((signer.identity.as_deref()?, signer.issuer.as_deref()?)))
-        .collect();
-    signers.sort_unstable();
-    signers.dedup();
+    let mut signers: Vec<&Signer> = Vec::new();
+    for one in &outcome.signatures {
+        let unnamed = one.reason == Some(Reason::NoIdentity.as_str());
+        let signer = one.valid_signer.as_ref().filter(|one| unnamed && one.key_id.is_none());
+        let Some(signer) = signer else { continue };
+        if !signers.iter().any(|other| other.is_same_person(signer)) {
+            signers.push(signer);
+        }
+    }
     match signers.as_slice() {
         [] if outcome.error.as_ref().is_some_and(|error| error.class == Class::Usage) => {
             Err(Error::usage("the chart is signed by a key, which a signature does not hold")
                 .hint("--key cosign.pub"))
         }
         [] => Err(failed()),
-        [(identity, issuer)] => {
-            let subject = Matcher::exact("--certificate-identity", identity)?;
-            let issuer = Matcher::exact("--certificate-oidc-issuer", issuer)?;
-            Ok(Trusted::Identities(vec![Identity::new(subject, issuer)]))
-        }
+        [signer] => Ok(Trusted::Identities(vec![Identity::of_signer(signer)?])),
         several => {
             let error = Error::usage("several have signed: say who is to be trusted");
-            let error = several.iter().take(5).fold(error, |error, (identity, issuer)| {
-                error.line("valid signature by", format!("{identity}   issuer {issuer}"))
+            let error = several.iter().take(5).fold(error, |error, signer| {
+                let source = signer.source_repository.as_ref();
+                let source = source.map(|source| format!("   source {source}")).unwrap_or_default();
+                error.line("valid signature by", format!("{}{source}", signer.words()))
             });
             Err(error.hint("--certificate-identity … --certificate-oidc-issuer …"))
         }

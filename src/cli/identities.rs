@@ -102,6 +102,10 @@ pub(super) struct IdentityArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub min_signatures: u32,
 
+    /// Repository of the source, for every identity: `--source-repository https://git.acme.example/acme/charts`
+    #[arg(long, value_name = "URI", value_parser = NonEmptyStringValueParser::new())]
+    pub source_repository: Option<String>,
+
     /// Ref of the source, for every identity; `*` stands for anything: `--source-ref 'refs/tags/*'`
     #[arg(long, value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
     pub source_ref: Option<String>,
@@ -283,6 +287,7 @@ impl IdentityArgs {
     fn constraints(&self) -> Result<Vec<Constraint>> {
         Constraint::listed(
             [
+                &self.source_repository,
                 &self.source_ref,
                 &self.source_digest,
                 &self.build_trigger,

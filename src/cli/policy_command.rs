@@ -16,7 +16,7 @@ use crate::error::{Error, Reason, Result};
 use crate::run::{Outcome, Report, VerifyObject, VerifyRun};
 use crate::verify::{
     LogCheck, NamedRule, Policy, PolicyFile, ProvMode, RuleProvenance, RuleTrust, Signer,
-    TrustedKey, first_use,
+    TrustedKey, first_use, yaml_comment,
 };
 
 /// Referrers that are listed at most.
@@ -112,8 +112,8 @@ pub(super) fn init(arguments: &PolicyInitArgs, context: &mut Context<'_, '_>) ->
         "# Written by `helm sigstore policy init --from {}`: trust on first use.\n\
          # Whoever had signed {} ({digest}) is trusted below. Nobody has checked that these\n\
          # are the right signers: do that before you rely on it.\n{text}",
-        comment(&from.typed),
-        comment(&seen),
+        yaml_comment(&from.typed),
+        yaml_comment(&seen),
     );
     if let Some(path) = &target {
         write(path, text.as_bytes(), arguments.force).map_err(|error| {
@@ -176,13 +176,6 @@ fn written(from: &ChartReference, signers: &[&Signer], key: Option<&TrustedKey>)
         }
     }
     Err(Error::refused(Reason::WrongSigner, "no policy can be written for these signers"))
-}
-
-/// What stands in a comment: nothing that could end it.
-fn comment(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect()
 }
 
 /// Writes a new file, or to replace one a file beside it that is moved there.

@@ -101,6 +101,7 @@ pub fn diagnose(reader: Reader, facts: &Facts<'_>) -> Opinion {
         Reader::ArtifactHub => artifact_hub(facts),
         Reader::Gh => gh(facts),
     };
+    let opinion = told_apart(opinion, facts);
     let cosign = matches!(reader, Reader::Cosign2 | Reader::Cosign3);
     let takes = matches!(opinion.acceptance, Acceptance::Accepts | Acceptance::Depends);
     match facts.elsewhere {
@@ -116,6 +117,36 @@ pub fn diagnose(reader: Reader, facts: &Facts<'_>) -> Opinion {
         },
         _ => opinion,
     }
+}
+
+/// Those who compare name and issuer alone take others for the signer where these sign by the same name.
+fn told_apart(opinion: Opinion, facts: &Facts<'_>) -> Opinion {
+    // They are told more, or verify nothing.
+    let exempt = matches!(
+        opinion.reader,
+        Reader::Cosign2
+            | Reader::Cosign3
+            | Reader::Gh
+            | Reader::Harbor
+            | Reader::Zot
+            | Reader::ArtifactHub
+    );
+    let takes = matches!(opinion.acceptance, Acceptance::Accepts | Acceptance::Depends);
+    let named: Vec<_> = facts.signatures.iter().filter(|one| !one.by_key()).collect();
+    if exempt || !takes || named.is_empty() || !named.iter().all(|one| one.is_shared()) {
+        return opinion;
+    }
+    let named_in_full = named.iter().all(|one| one.workflow_repository.is_some());
+    if opinion.reader == Reader::KyvernoCosign && named_in_full {
+        return opinion.needing(
+            "additionalExtensions with githubWorkflowRepository, as others that run the same build sign by this name",
+        );
+    }
+    let why = format!(
+        "{}; it compares name and issuer alone, and others that run the same build sign by this name",
+        opinion.why
+    );
+    Opinion { acceptance: Acceptance::Depends, why, command: None, ..opinion }
 }
 
 /// What to say where nothing is attached to what the reference names.
@@ -168,6 +199,18 @@ fn cosign(reader: Reader, facts: &Facts<'_>) -> Opinion {
         None => "--key cosign.pub".to_owned(),
     };
     let mut needs = Vec::new();
+    // A workflow that others call signs for them by the same name.
+    match &one.workflow_repository {
+        Some(path) if !one.by_key() => {
+            flags.push_str(" --certificate-github-workflow-repository ");
+            flags.push_str(&shell_word(path));
+        }
+        _ if one.is_shared() => needs.push(
+            "that nobody else runs the build of this name: it compares no source but GitHub's"
+                .to_owned(),
+        ),
+        _ => {}
+    }
     let by_root = one.form == Form::Bundle || reader == Reader::Cosign3;
     match (facts.private, by_root) {
         (true, true) => {
@@ -442,17 +485,23 @@ fn gh(facts: &Facts<'_>) -> Opinion {
     if !is_bundle(by_actions.listed_type.as_deref()) {
         return by_type(reader, facts);
     }
-    let owner = by_actions
-        .identity
-        .as_ref()
-        .and_then(|(identity, _)| identity.strip_prefix("https://github.com/")?.split('/').next())
-        .unwrap_or("OWNER");
+    // A reusable workflow may be of another owner than what was built.
+    let path = |uri: &'_ str| uri.strip_prefix("https://github.com/").map(str::to_owned);
+    let workflow = by_actions.identity.as_ref().and_then(|(identity, _)| path(identity));
+    let source = by_actions.source.as_deref().and_then(path).or_else(|| workflow.clone());
+    let source = source.unwrap_or_default();
+    let owner = source.split('/').next().filter(|owner| !owner.is_empty()).unwrap_or("OWNER");
+    let workflow = workflow.as_deref().and_then(|path| path.split('@').next());
+    let workflow = match workflow.filter(|_| by_actions.is_shared()) {
+        Some(workflow) => format!(" --signer-workflow {}", shell_word(workflow)),
+        None => String::new(),
+    };
     let root = match facts.private {
         true => " --custom-trusted-root trusted_root.jsonl",
         false => "",
     };
     unmeasured(Opinion::accepts(reader, "a bundle by GitHub Actions"), by_actions).running(format!(
-        "gh attestation verify {} --bundle-from-oci --predicate-type {COSIGN_SIGN_PREDICATE} --owner {}{root}",
+        "gh attestation verify {} --bundle-from-oci --predicate-type {COSIGN_SIGN_PREDICATE} --owner {}{workflow}{root}",
         shell_word(&format!("oci://{}", facts.image)),
         shell_word(owner),
     ))

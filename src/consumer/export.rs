@@ -1,21 +1,31 @@
 //! The configuration with which others verify a chart: whom we trust, in their words.
 //!
-//! Every pattern is anchored at both ends, every foreign text is quoted as JSON (which YAML reads as it is).
+//! Every pattern is anchored at both ends, every foreign text is quoted and ASCII. What a consumer does not compare is
+//! said; where it would take others for the signer, nothing is printed.
 
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::go_pattern::anchored;
 use super::private_trust;
+use super::told::{check_told_apart, cosign_claims, untold};
 use crate::chart::Digest;
 use crate::error::{Error, Result};
-use crate::verify::{COSIGN_SIGN_PREDICATE, Identity, Matcher};
+use crate::verify::{
+    COSIGN_SIGN_PREDICATE, Claim, Identity, Matcher, normal_host, yaml_comment, yaml_scalar,
+};
 
 /// The media type of the layer that Flux hands to Helm.
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 /// The longest name of a Kubernetes object that is also a label (RFC 1123).
 const MAX_NAME: usize = 63;
+/// Docker Hub by the names that lead to it.
+const DOCKER_HUB: [&str; 4] =
+    ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
+/// Whether Flux takes the newest version of a range, whatever tag stands beside it.
+const BY_RANGE: &str = "has(object.spec.ref) && has(object.spec.ref.semver)";
 /// The version of cosign that the workflow installs: the one that the interop suite runs.
 const COSIGN_RELEASE: &str = "v3.1.3";
 
@@ -30,6 +40,18 @@ pub enum Consumer {
     PolicyController,
     /// A workflow of GitHub Actions that runs cosign.
     GithubActions,
+}
+
+impl Consumer {
+    /// The name for people.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Flux => "Flux",
+            Self::Kyverno => "Kyverno",
+            Self::PolicyController => "policy-controller",
+            Self::GithubActions => "cosign",
+        }
+    }
 }
 
 /// Whom the configuration trusts.
@@ -84,11 +106,14 @@ pub struct Export<'a> {
 /// # Errors
 /// Usage: the consumer cannot express it.
 pub fn export(consumer: Consumer, what: &Export<'_>) -> Result<String> {
+    for identity in what.identities() {
+        check_told_apart(consumer, identity)?;
+    }
     match consumer {
-        Consumer::Flux => Ok(flux(what)),
-        Consumer::Kyverno => Ok(kyverno(what)),
+        Consumer::Flux => flux(what),
+        Consumer::Kyverno => kyverno(what),
         Consumer::PolicyController => policy_controller(what),
-        Consumer::GithubActions => Ok(github_actions(what)),
+        Consumer::GithubActions => github_actions(what),
     }
 }
 
@@ -113,14 +138,21 @@ impl Export<'_> {
     }
 
     /// What the consumer cannot be told, as comments.
-    fn unsaid(&self) -> String {
+    fn unsaid(&self, consumer: Consumer) -> String {
         let mut text = String::new();
         for identity in self.identities() {
-            for constraint in identity.words().1 {
+            let untold = untold(consumer, identity);
+            for one in &untold {
                 let _ = writeln!(
                     text,
                     "# Not expressed here, and so not checked: {}",
-                    one_line(&constraint)
+                    yaml_comment(&one.words())
+                );
+            }
+            if untold.iter().any(|one| one.claim == Claim::SourceRepository) {
+                text.push_str(
+                    "# Whoever may run the build of this name from another repository (a workflow with `workflow_call`)\n\
+                     # signs by it too: keep it to yourself.\n",
                 );
             }
         }
@@ -128,48 +160,12 @@ impl Export<'_> {
     }
 }
 
-/// A value that YAML reads as this very text: a JSON string.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// For a comment: nothing that would end it.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-        .collect()
-}
-
-/// A Go regular expression that matches from the first to the last character.
-fn anchored(matcher: &Matcher) -> String {
-    match matcher {
-        Matcher::Exact(text) => format!("^{}$", literal(text)),
-        Matcher::Glob { typed, .. } => {
-            let parts: Vec<_> = typed.split('*').map(literal).collect();
-            format!("^{}$", parts.join(".*"))
-        }
-        Matcher::Pattern { typed, .. } => format!("^(?:{typed})$"),
-    }
-}
-
-/// The same characters, none of them an operator.
-fn literal(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-    }
-    escaped
-}
-
 /// `key: value` where the value is known to be exact, else `key + suffix: pattern`.
-fn exact_or_pattern(key: &str, suffix: &str, matcher: &Matcher) -> String {
-    match matcher {
-        Matcher::Exact(text) => format!("{key}: {}", quoted(text)),
-        _ => format!("{key}{suffix}: {}", quoted(&anchored(matcher))),
-    }
+fn exact_or_pattern(key: &str, suffix: &str, matcher: &Matcher) -> Result<String> {
+    Ok(match matcher {
+        Matcher::Exact(text) => format!("{key}: {}", yaml_scalar(text)),
+        _ => format!("{key}{suffix}: {}", yaml_scalar(&anchored(matcher)?)),
+    })
 }
 
 /// Text below a key, each line with this indentation.
@@ -178,22 +174,24 @@ fn indented(text: &str, by: usize) -> String {
     text.trim_end().lines().map(|line| format!("{pad}{}\n", line.trim_end())).collect()
 }
 
-fn flux(what: &Export<'_>) -> String {
+fn flux(what: &Export<'_>) -> Result<String> {
     let name = what.name();
     let mut verify = String::from("  verify:\n    provider: cosign\n");
     let mut secrets = String::new();
     let mut secret = |name: &str, file: &str, text: &str| {
         let _ = write!(
             secrets,
-            "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\n  namespace: flux-system\n\
+            "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: {}\n  namespace: flux-system\n\
              stringData:\n  {file}: {}\n",
-            quoted(text)
+            yaml_scalar(name),
+            yaml_scalar(text)
         );
     };
     match what.trusted {
         Trusted::Key(pem) => {
-            let _ = write!(verify, "    secretRef:\n      name: {name}-cosign-key\n");
-            secret(&format!("{name}-cosign-key"), "cosign.pub", pem);
+            let key = format!("{name}-cosign-key");
+            let _ = write!(verify, "    secretRef:\n      name: {}\n", yaml_scalar(&key));
+            secret(&key, "cosign.pub", pem);
         }
         Trusted::Identities(identities) => {
             verify.push_str("    matchOIDCIdentity:\n");
@@ -201,37 +199,39 @@ fn flux(what: &Export<'_>) -> String {
                 let _ = write!(
                     verify,
                     "      - issuer: {}\n        subject: {}\n",
-                    quoted(&anchored(&identity.issuer)),
-                    quoted(&anchored(&identity.subject))
+                    yaml_scalar(&anchored(&identity.issuer)?),
+                    yaml_scalar(&anchored(&identity.subject)?)
                 );
             }
         }
     }
     if let Some(PrivateTrust { trusted_root: root, .. }) = what.private {
-        let _ = write!(verify, "    trustedRootSecretRef:\n      name: {name}-trusted-root\n");
-        secret(&format!("{name}-trusted-root"), "trusted_root.json", root);
+        let named = format!("{name}-trusted-root");
+        let _ = write!(verify, "    trustedRootSecretRef:\n      name: {}\n", yaml_scalar(&named));
+        secret(&named, "trusted_root.json", root);
     }
     let reference = match what.tag {
-        Some(tag) => format!("    tag: {}\n", quoted(tag)),
-        None => format!("    digest: {}\n", quoted(&what.digest.to_string())),
+        Some(tag) => format!("    tag: {}\n", yaml_scalar(tag)),
+        None => format!("    digest: {}\n", yaml_scalar(&what.digest.to_string())),
     };
     let insecure = if what.plain_http { "  insecure: true\n" } else { "" };
-    format!(
+    Ok(format!(
         "# Flux verifies the chart before a HelmRelease with `chartRef` to this OCIRepository installs it.\n\
          # In cosign's older format (.sig) it also passes what was signed for another chart, so let verify look too.\n\
          {}\
          apiVersion: source.toolkit.fluxcd.io/v1\n\
          kind: OCIRepository\n\
-         metadata:\n  name: {name}\n  namespace: flux-system\n\
+         metadata:\n  name: {}\n  namespace: flux-system\n\
          spec:\n  interval: 10m\n  url: {}\n  ref:\n{reference}{insecure}\
          \x20 layerSelector:\n    mediaType: {CHART_LAYER}\n    operation: copy\n\
          {verify}{secrets}",
-        what.unsaid(),
-        quoted(&format!("oci://{}", what.repository)),
-    )
+        what.unsaid(Consumer::Flux),
+        yaml_scalar(&name),
+        yaml_scalar(&format!("oci://{}", what.repository)),
+    ))
 }
 
-fn kyverno(what: &Export<'_>) -> String {
+fn kyverno(what: &Export<'_>) -> Result<String> {
     let name = what.name();
     let mut cosign = String::new();
     match what.trusted {
@@ -244,21 +244,25 @@ fn kyverno(what: &Export<'_>) -> String {
                 let _ = write!(
                     cosign,
                     "            - {}\n              {}\n",
-                    exact_or_pattern("issuer", "RegExp", &identity.issuer),
-                    exact_or_pattern("subject", "RegExp", &identity.subject),
+                    exact_or_pattern("issuer", "RegExp", &identity.issuer)?,
+                    exact_or_pattern("subject", "RegExp", &identity.subject)?,
                 );
             }
         }
     }
     let mut note = "";
     if let Some(PrivateTrust { trusted_root, tuf }) = what.private {
-        let _ = write!(cosign, "        trustedRoot:\n          value: {}\n", quoted(trusted_root));
+        let _ = write!(
+            cosign,
+            "        trustedRoot:\n          value: {}\n",
+            yaml_scalar(trusted_root)
+        );
         match tuf {
             Some(Tuf { mirror, root }) => {
                 let _ = write!(
                     cosign,
                     "        tuf:\n          mirror: {}\n          root:\n            data: {}\n",
-                    quoted(mirror),
+                    yaml_scalar(mirror),
                     STANDARD.encode(root)
                 );
             }
@@ -271,34 +275,56 @@ fn kyverno(what: &Export<'_>) -> String {
         true => "  credentials:\n    allowInsecureRegistry: true\n",
         false => "",
     };
-    // Only Flux's sources of this very repository: what they name is compared before it is looked up.
-    format!(
-        "# Kyverno checks each of Flux's OCIRepository objects that takes its chart from here.\n\
+    // Only Flux's sources of this very repository: what they name is compared before it is looked up. The case of the
+    // host does not count, nor does its usual port; the path has no upper case.
+    let port = if what.plain_http { 80 } else { 443 };
+    let (host, path) = what.repository.split_once('/').unwrap_or((what.repository, ""));
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix(&format!(":{port}")).unwrap_or(&host);
+    let names = if normal_host(host) == DOCKER_HUB[0] { &DOCKER_HUB[..] } else { &[host] };
+    let url = |name: &str, port: &str| yaml_scalar(&format!("oci://{name}{port}/{path}"));
+    let usual = if host.contains(':') { None } else { Some(format!(":{port}")) };
+    let plain = names.iter().map(|name| url(name, ""));
+    let with_port = usual.iter().flat_map(|port| names.iter().map(|name| url(name, port)));
+    let urls: Vec<_> = plain.chain(with_port).collect();
+    Ok(format!(
+        "# Kyverno checks each of Flux's OCIRepository objects that takes its chart from here, when it is created or changed.\n\
+         # What a tag names may change after that: only a digest, or Flux's own `spec.verify`, holds on. Objects that name\n\
+         # another repository, or this one by another name of its host, are not looked at.\n\
          {note}{}\
          apiVersion: policies.kyverno.io/v1\n\
          kind: ImageValidatingPolicy\n\
-         metadata:\n  name: verify-{name}\n\
+         metadata:\n  name: {}\n\
          spec:\n  validationActions: [Deny]\n  failurePolicy: Fail\n\
          \x20 evaluation:\n    background:\n      enabled: false\n\
          \x20 matchConstraints:\n    resourceRules:\n      - apiGroups: [source.toolkit.fluxcd.io]\n\
          \x20       apiVersions: [v1]\n        resources: [ocirepositories]\n        operations: [CREATE, UPDATE]\n\
-         \x20 matchConditions:\n    - name: this-chart\n      expression: object.spec.url == {}\n\
+         \x20 matchConditions:\n    - name: this-chart\n      expression: >-\n\
+         \x20       object.spec.url.lowerAscii() in [{}]\n\
          \x20 validationConfigurations:\n    mutateDigest: false\n    verifyDigest: false\n    required: true\n\
          \x20 matchImageReferences:\n    - glob: {}\n\
          \x20 images:\n    - name: charts\n      expression: >-\n\
+         \x20       {BY_RANGE} ? [] :\n\
          \x20       [{} + (has(object.spec.ref) && has(object.spec.ref.digest) ? '@' + object.spec.ref.digest :\n\
          \x20       has(object.spec.ref) && has(object.spec.ref.tag) ? ':' + object.spec.ref.tag : ':latest')]\n\
          {credentials}\
          \x20 attestors:\n    - name: signer\n      cosign:\n{cosign}\
          \x20 validations:\n    - expression: >-\n\
+         \x20       !({BY_RANGE})\n\
+         \x20     message: {}\n\
+         \x20   - expression: >-\n\
          \x20       images.charts.map(image, verifyImageSignatures(image, [attestors.signer])).all(n, n > 0)\n\
          \x20     message: {}\n",
-        what.unsaid(),
-        quoted(&format!("oci://{}", what.repository)),
-        quoted(&format!("{}*", what.repository)),
-        quoted(what.repository),
-        quoted(&format!("{} is not signed by those who are trusted", what.repository)),
-    )
+        what.unsaid(Consumer::Kyverno),
+        yaml_scalar(&format!("verify-{name}")),
+        urls.join(", "),
+        yaml_scalar(&format!("{}*", what.repository)),
+        yaml_scalar(what.repository),
+        yaml_scalar(
+            "spec.ref.semver goes before spec.ref.tag, and which version it names is not known here: use a tag or a digest"
+        ),
+        yaml_scalar(&format!("{} is not signed by those who are trusted", what.repository)),
+    ))
 }
 
 fn policy_controller(what: &Export<'_>) -> Result<String> {
@@ -312,7 +338,7 @@ fn policy_controller(what: &Export<'_>) -> Result<String> {
         .map(|trust| private_trust::trust_root(&format!("{name}-trust"), trust, what.legacy));
     let trust = trust.transpose()?;
     let reference = match trust {
-        Some(_) => format!("        trustRootRef: {name}-trust\n"),
+        Some(_) => format!("        trustRootRef: {}\n", yaml_scalar(&format!("{name}-trust"))),
         None => String::new(),
     };
     let mut authorities = String::new();
@@ -335,15 +361,15 @@ fn policy_controller(what: &Export<'_>) -> Result<String> {
                 let _ = write!(
                     authorities,
                     "          - {}\n            {}\n",
-                    exact_or_pattern("issuer", "RegExp", &identity.issuer),
-                    exact_or_pattern("subject", "RegExp", &identity.subject),
+                    exact_or_pattern("issuer", "RegExp", &identity.issuer)?,
+                    exact_or_pattern("subject", "RegExp", &identity.subject)?,
                 );
             }
         }
     }
     let log = match (what.private, what.trusted) {
         (None, _) => "      ctlog:\n        url: https://rekor.sigstore.dev\n".to_owned(),
-        (Some(_), _) => format!("      ctlog:\n        trustRootRef: {name}-trust\n"),
+        (Some(_), _) => format!("      ctlog:\n{reference}"),
     };
     authorities.push_str(&log);
     let note = match what.legacy {
@@ -352,7 +378,7 @@ fn policy_controller(what: &Export<'_>) -> Result<String> {
             let _ = write!(
                 authorities,
                 "      signatureFormat: bundle\n      attestations:\n        - name: signature\n          predicateType: {}\n",
-                quoted(COSIGN_SIGN_PREDICATE)
+                yaml_scalar(COSIGN_SIGN_PREDICATE)
             );
             "# It takes bundles for attestations only, so the signature is asked for as one.\n"
                 .to_owned()
@@ -363,16 +389,17 @@ fn policy_controller(what: &Export<'_>) -> Result<String> {
          {note}{}{}\
          apiVersion: policy.sigstore.dev/v1beta1\n\
          kind: ClusterImagePolicy\n\
-         metadata:\n  name: verify-{name}\n\
+         metadata:\n  name: {}\n\
          spec:\n  images:\n    - glob: {}\n    - glob: {}\n  authorities:\n{authorities}",
-        what.unsaid(),
+        what.unsaid(Consumer::PolicyController),
         trust.unwrap_or_default(),
-        quoted(&format!("{}*", what.repository)),
-        quoted(&format!("{}@*", what.repository)),
+        yaml_scalar(&format!("verify-{name}")),
+        yaml_scalar(&format!("{}*", what.repository)),
+        yaml_scalar(&format!("{}@*", what.repository)),
     ))
 }
 
-fn github_actions(what: &Export<'_>) -> String {
+fn github_actions(what: &Export<'_>) -> Result<String> {
     let name = what.name();
     let reference = match what.tag {
         Some(tag) => format!("{}:{tag}", what.repository),
@@ -381,6 +408,7 @@ fn github_actions(what: &Export<'_>) -> String {
     let mut environment = format!("          CHART: {}\n", expression_free(&reference));
     let mut script = String::new();
     let mut flags = String::new();
+    let http = if what.plain_http { " --allow-http-registry" } else { "" };
     if let Some(PrivateTrust { trusted_root: root, .. }) = what.private {
         let _ = writeln!(environment, "          TRUSTED_ROOT: {}", expression_free(root));
         script.push_str(
@@ -388,15 +416,12 @@ fn github_actions(what: &Export<'_>) -> String {
         );
         flags.push_str(" --trusted-root \"$RUNNER_TEMP/trusted_root.json\"");
     }
-    if what.plain_http {
-        flags.push_str(" --allow-http-registry");
-    }
+    flags.push_str(http);
     let mut commands = Vec::new();
     match what.trusted {
         Trusted::Key(pem) => {
             let _ = writeln!(environment, "          PUBLIC_KEY: {}", expression_free(pem));
-            commands
-                .push(format!("cosign verify --key env://PUBLIC_KEY{flags} -o json \"$CHART\""));
+            commands.push(format!("cosign verify --key env://PUBLIC_KEY{flags}"));
         }
         Trusted::Identities(identities) => {
             for (at, identity) in identities.iter().enumerate() {
@@ -404,19 +429,29 @@ fn github_actions(what: &Export<'_>) -> String {
                 let _ = writeln!(
                     environment,
                     "          IDENTITY_{at}: {}\n          ISSUER_{at}: {}",
-                    expression_free(&anchored(&identity.subject)),
-                    expression_free(&anchored(&identity.issuer))
+                    expression_free(&anchored(&identity.subject)?),
+                    expression_free(&anchored(&identity.issuer)?)
                 );
-                commands.push(format!(
+                let mut command = format!(
                     "cosign verify --certificate-identity-regexp \"$IDENTITY_{at}\" \
-                     --certificate-oidc-issuer-regexp \"$ISSUER_{at}\"{flags} -o json \"$CHART\""
-                ));
+                     --certificate-oidc-issuer-regexp \"$ISSUER_{at}\""
+                );
+                for (flag, value) in cosign_claims(identity) {
+                    let variable = format!("WORKFLOW_{}_{at}", flag.to_uppercase());
+                    let _ =
+                        writeln!(environment, "          {variable}: {}", expression_free(value));
+                    let _ =
+                        write!(command, " --certificate-github-workflow-{flag} \"${variable}\"");
+                }
+                commands.push(format!("{command}{flags}"));
             }
         }
     }
-    // Any of them will do, and each is told what it is to believe.
-    let _ = writeln!(script, "          verified=$({})", commands.join(" ||\n            "));
-    format!(
+    // What cosign prints names the first subject of the statement, which may be another: the digest comes from the
+    // registry, once, and nothing after that sees the tag. Any of the identities will do.
+    let commands: Vec<_> =
+        commands.iter().map(|one| format!("{one} \"$image\" > /dev/null")).collect();
+    Ok(format!(
         "# Call it before the chart is installed, and install its output `digest-ref`: that is what was verified.\n\
          {}\
          name: {}\n\
@@ -428,131 +463,26 @@ fn github_actions(what: &Export<'_>) -> String {
          \x20   steps:\n      - uses: sigstore/cosign-installer@v4\n        with:\n          cosign-release: {COSIGN_RELEASE}\n\
          \x20     - id: verify\n        shell: bash\n        env:\n{environment}\
          \x20       run: |\n          set -euo pipefail\n{script}\
-         \x20         digest=$(jq -er '.[0].critical.image[\"docker-manifest-digest\"]' <<< \"$verified\")\n\
          \x20         repository=${{CHART%%@*}}\n\
          \x20         [[ ${{repository##*/}} != *:* ]] || repository=${{repository%:*}}\n\
-         \x20         echo \"digest-ref=oci://$repository@$digest\" >> \"$GITHUB_OUTPUT\"\n",
-        what.unsaid(),
-        quoted(&format!("Verify {name}")),
-    )
+         \x20         # The digest that is verified is the one that is answered; the tag is resolved once.\n\
+         \x20         found=$(cosign triangulate --type digest{http} \"$CHART\")\n\
+         \x20         digest=${{found##*@}}\n\
+         \x20         [[ $digest =~ ^sha256:[0-9a-f]{{64}}$ ]] || {{ echo 'no digest was found' >&2; exit 1; }}\n\
+         \x20         image=$repository@$digest\n\
+         \x20         {}\n\
+         \x20         echo \"digest-ref=oci://$image\" >> \"$GITHUB_OUTPUT\"\n",
+        what.unsaid(Consumer::GithubActions),
+        yaml_scalar(&format!("Verify {name}")),
+        commands.join(" ||\n            "),
+    ))
 }
 
 /// A quoted value in which GitHub Actions sees no expression.
 fn expression_free(text: &str) -> String {
-    quoted(&text.replace("${{", "${{ '${{' }}"))
+    yaml_scalar(&text.replace("${{", "${{ '${{' }}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn exact(identity: &str, issuer: &str) -> Identity {
-        let matcher = |text: &str| Matcher::exact("--x", text).unwrap();
-        Identity::new(matcher(identity), matcher(issuer))
-    }
-
-    fn trusting(identity: Identity) -> Trusted {
-        Trusted::Identities(vec![identity])
-    }
-
-    fn about<'a>(repository: &'a str, trusted: &'a Trusted) -> Export<'a> {
-        Export {
-            repository,
-            tag: Some("1.4.2"),
-            digest: Digest::of(b"manifest"),
-            trusted,
-            private: None,
-            plain_http: false,
-            legacy: false,
-        }
-    }
-
-    /// The documents of a configuration.
-    fn documents(text: &str) -> Vec<serde_json::Value> {
-        text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
-    }
-
-    const WORKFLOW: &str =
-        "https://github.com/acme/charts/.github/workflows/release.yml@refs/tags/v1.4.2";
-    const ACTIONS: &str = "https://token.actions.githubusercontent.com";
-
-    #[test]
-    fn flux_is_told_the_identity_as_anchored_patterns() {
-        let trusted = trusting(exact(WORKFLOW, ACTIONS));
-        let text = export(Consumer::Flux, &about("ghcr.io/acme/charts/web", &trusted)).unwrap();
-        assert!(text.contains("passes what was signed for another chart"), "{text}");
-        let documents = documents(&text);
-        let spec = &documents[0]["spec"];
-        assert_eq!(spec["url"], "oci://ghcr.io/acme/charts/web");
-        let identity = &spec["verify"]["matchOIDCIdentity"][0];
-        assert_eq!(
-            identity["subject"],
-            r"^https://github\.com/acme/charts/\.github/workflows/release\.yml@refs/tags/v1\.4\.2$"
-        );
-        assert_eq!(identity["issuer"], r"^https://token\.actions\.githubusercontent\.com$");
-        let pattern = regex::Regex::new(identity["subject"].as_str().unwrap()).unwrap();
-        assert!(pattern.is_match(WORKFLOW));
-        assert!(!pattern.is_match(&format!("{WORKFLOW}-evil")));
-        assert!(!pattern.is_match(&WORKFLOW.replace("github.com", "githubXcom")));
-    }
-
-    #[test]
-    fn nothing_that_is_foreign_ends_its_value() {
-        let hostile = "x\"\n  evil: true # ${{ secrets.TOKEN }} '$(id)'";
-        let trusted = trusting(exact(hostile, hostile));
-        for consumer in [Consumer::Flux, Consumer::Kyverno, Consumer::PolicyController] {
-            let text = export(consumer, &about("ghcr.io/acme/web", &trusted)).unwrap();
-            assert!(!text.contains("\n  evil: true"), "{text}");
-            documents(&text);
-        }
-        let text = export(Consumer::GithubActions, &about("ghcr.io/acme/web", &trusted)).unwrap();
-        assert!(!text.contains("\n  evil: true"), "{text}");
-        assert!(!text.contains("# ${{ secrets"), "{text}");
-        let workflow = &documents(&text)[0];
-        let step = &workflow["jobs"]["verify"]["steps"][1];
-        assert!(!step["run"].as_str().unwrap().contains("evil"));
-    }
-
-    #[test]
-    fn what_a_consumer_cannot_check_is_said() {
-        let forge =
-            crate::verify::Forge { host: "github.com".to_owned(), issuer: ACTIONS.to_owned() };
-        let identity = Identity::github("acme/charts@refs/tags/*", None, &forge).unwrap();
-        let trusted = trusting(identity);
-        let text = export(Consumer::Flux, &about("ghcr.io/acme/web", &trusted)).unwrap();
-        assert!(text.contains("# Not expressed here, and so not checked: source ref"), "{text}");
-        assert!(text.contains(r"^https://github\\.com/acme/charts/.*$"), "{text}");
-    }
-
-    #[test]
-    fn names_are_labels() {
-        let trusted = trusting(exact("a", "b"));
-        for (repository, name) in [
-            ("r.example/charts/web", "web"),
-            ("r.example/charts/My_Chart.x", "my-chart-x"),
-            ("r.example/___", "chart"),
-        ] {
-            assert_eq!(about(repository, &trusted).name(), name);
-        }
-        let long = format!("r.example/{}", "a".repeat(200));
-        assert!(about(&long, &trusted).name().len() <= MAX_NAME);
-    }
-
-    #[test]
-    fn a_key_is_carried_whole() {
-        let pem = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n";
-        let trusted = Trusted::Key(pem.to_owned());
-        let bundle = about("ghcr.io/acme/web", &trusted);
-        assert!(export(Consumer::PolicyController, &bundle).is_err());
-        let what = Export { legacy: true, ..bundle };
-        let flux = export(Consumer::Flux, &what).unwrap();
-        assert_eq!(documents(&flux)[1]["stringData"]["cosign.pub"], pem);
-        for (consumer, pointer) in [
-            (Consumer::Kyverno, "/spec/attestors/0/cosign/key/data"),
-            (Consumer::PolicyController, "/spec/authorities/0/key/data"),
-        ] {
-            let text = export(consumer, &what).unwrap();
-            assert_eq!(documents(&text)[0].pointer(pointer).unwrap(), pem, "{text}");
-        }
-    }
-}
+#[path = "export/tests.rs"]
+mod tests;

@@ -1,5 +1,7 @@
 //! What is known of the signatures of a chart, as far as those who verify it decide by it.
 
+use super::told::lies_in;
+
 /// What the media types of all bundle versions begin with.
 pub(super) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 
@@ -51,6 +53,10 @@ pub struct SignatureFacts {
     pub predicate_annotation: Option<String>,
     /// Identity and issuer of its certificate; none for a key.
     pub identity: Option<(String, String)>,
+    /// The repository that was built, by its certificate.
+    pub source: Option<String>,
+    /// The same as `OWNER/REPO` in GitHub's old extension, the only one that cosign compares.
+    pub workflow_repository: Option<String>,
     /// What proves its time.
     pub log: Log,
     /// Whether a certificate log vouches for the certificate.
@@ -60,6 +66,12 @@ pub struct SignatureFacts {
 impl SignatureFacts {
     pub(super) fn by_key(&self) -> bool {
         self.identity.is_none()
+    }
+
+    /// Whether others sign by the same name: it does not lie in the repository that was built.
+    pub(super) fn is_shared(&self) -> bool {
+        let named = self.identity.as_ref().zip(self.source.as_deref());
+        named.is_some_and(|((name, _), source)| !lies_in(name, source))
     }
 }
 

@@ -5,8 +5,10 @@
 mod diagnosis;
 mod export;
 mod facts;
+mod go_pattern;
 mod private_trust;
 mod reader;
+mod told;
 
 pub use diagnosis::{Acceptance, Opinion, diagnose};
 pub use export::{Consumer, Export, PrivateTrust, Trusted, Tuf, export};

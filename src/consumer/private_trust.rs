@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::export::{PrivateTrust, Tuf};
 use crate::error::{Error, Result};
+use crate::verify::yaml_scalar;
 
 /// What is needed of a `trusted_root.json`.
 #[derive(Deserialize)]
@@ -72,14 +73,15 @@ pub(super) fn trust_root(name: &str, trust: &PrivateTrust, legacy: bool) -> Resu
         Error::usage("the trusted root cannot be given to policy-controller").cause(cause)
     };
     let header = format!(
-        "apiVersion: policy.sigstore.dev/v1alpha1\nkind: TrustRoot\nmetadata:\n  name: {name}\nspec:\n"
+        "apiVersion: policy.sigstore.dev/v1alpha1\nkind: TrustRoot\nmetadata:\n  name: {}\nspec:\n",
+        yaml_scalar(name)
     );
     // With a root from TUF it finds no certificate log for a signature in the older format.
     if let (Some(Tuf { mirror, root }), false) = (&trust.tuf, legacy) {
         let root = STANDARD.encode(root);
         return Ok(format!(
             "{header}  remote:\n    mirror: {}\n    root: {root}\n---\n",
-            quoted(mirror)
+            yaml_scalar(mirror)
         ));
     }
     if !legacy {
@@ -109,10 +111,6 @@ pub(super) fn trust_root(name: &str, trust: &PrivateTrust, legacy: bool) -> Resu
     Ok(text)
 }
 
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
 /// PEM of these bytes, in base64 once more, as the resource wants it.
 fn pem_in_base64(label: &str, parts: &[&str]) -> std::result::Result<String, String> {
     let mut text = String::new();
@@ -139,9 +137,9 @@ fn authorities(
         let _ = writeln!(
             text,
             "      - subject:\n          organization: {}\n          commonName: {}\n        uri: {}\n        certChain: {}",
-            quoted(&subject.organization),
-            quoted(&subject.common_name),
-            quoted(uri),
+            yaml_scalar(&subject.organization),
+            yaml_scalar(&subject.common_name),
+            yaml_scalar(uri),
             pem_in_base64("CERTIFICATE", &certificates)?,
         );
     }
@@ -157,7 +155,7 @@ fn logs(text: &mut String, part: &str, logs: &[&Log]) -> std::result::Result<(),
         let _ = writeln!(
             text,
             "      - baseURL: {}\n        hashAlgorithm: sha-256\n        publicKey: {}",
-            quoted(base_url),
+            yaml_scalar(base_url),
             pem_in_base64("PUBLIC KEY", &[&public_key.raw_bytes])?,
         );
     }

@@ -17,7 +17,7 @@ use crate::store::{
     Behind, CosignTag, Inspected, InspectionLimits, SignatureStore, Stated, Through,
     inspect_fallback_tag, inspect_referrers,
 };
-use crate::verify::{COSIGN_SIGN_PREDICATE, Match};
+use crate::verify::{COSIGN_SIGN_PREDICATE, Claim, Match};
 
 /// A run of `doctor`.
 #[derive(Debug)]
@@ -359,6 +359,8 @@ fn facts(one: &SignatureReport, digest: &str, hanging: &[Hanging]) -> SignatureF
         _ => Stated::default(),
     };
     let signer = one.signer.as_ref();
+    let claims = one.valid_signer.as_ref().map(|signer| &signer.claims);
+    let claim = |claim| claims.and_then(|claims| claims.value(claim)).map(str::to_owned);
     SignatureFacts {
         form,
         spot: match at {
@@ -371,6 +373,8 @@ fn facts(one: &SignatureReport, digest: &str, hanging: &[Hanging]) -> SignatureF
         predicate_annotation: stated.predicate_type,
         identity: signer
             .and_then(|signer| Some((signer.identity.clone()?, signer.issuer.clone()?))),
+        source: claim(Claim::SourceRepository),
+        workflow_repository: claim(Claim::WorkflowRepository),
         log: match &one.log {
             None => Log::None,
             Some(log) if log.time.is_some() => Log::Promise,

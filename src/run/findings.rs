@@ -19,7 +19,7 @@ use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, SignatureStore};
 use crate::verify::{
     Bundle, COSIGN_SIGN_PREDICATE, Judgement, LegacyAttestation, LegacySignature, Match,
-    NamedVersion, Policy, Signer, SubjectKind, Target, Verified, Verifier,
+    NamedVersion, Policy, Signer, SubjectKind, Target, Verified, Verifier, trusting,
 };
 
 /// Candidates that are fetched side by side: the connections that a host gets.
@@ -590,11 +590,9 @@ fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {
     if first.key_id.is_some() {
         return error.hint(format!("{again} --key cosign.pub"));
     }
-    error.hint(format!(
-        "{again} --certificate-identity {} --certificate-oidc-issuer {}",
-        shell_word(&first.identity),
-        shell_word(&first.issuer),
-    ))
+    let flags = trusting(first).into_iter();
+    let flags = flags.map(|(flag, value)| format!(" --{flag} {}", shell_word(&value)));
+    error.hint(format!("{again}{}", flags.collect::<String>()))
 }
 
 fn fill(report: &mut SignatureReport, verified: &Verified, question: &Question<'_>) {

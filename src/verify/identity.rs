@@ -22,7 +22,8 @@ pub struct Constraint {
 }
 
 /// The flags that ask for claims: which claim, and whether a `*` stands for anything.
-pub const CONSTRAINTS: [(&str, Claim, bool); 10] = [
+pub const CONSTRAINTS: [(&str, Claim, bool); 11] = [
+    ("--source-repository", Claim::SourceRepository, false),
     ("--source-ref", Claim::SourceRef, true),
     ("--source-digest", Claim::SourceDigest, false),
     ("--build-trigger", Claim::BuildTrigger, false),
@@ -55,7 +56,8 @@ impl Constraint {
         signer.claims.value(self.claim).is_some_and(|found| self.value.matches(found))
     }
 
-    fn words(&self) -> String {
+    /// What has to hold, for people.
+    pub fn words(&self) -> String {
         format!("{}: {}", self.claim.words(), self.value.as_str())
     }
 }
@@ -129,6 +131,57 @@ impl Identity {
     /// Exactly this name by exactly this issuer, or what the two matchers say.
     pub fn new(subject: Matcher, issuer: Matcher) -> Self {
         Self { subject, kind: None, issuer, constraints: Vec::new(), short: None }
+    }
+
+    /// This very signer: name and issuer, and the source where the certificate says it. One who has several sources is
+    /// not one: whoever calls the same workflow signs by its name.
+    ///
+    /// # Errors
+    /// Usage, when a name or an issuer is empty.
+    pub fn of_signer(signer: &Signer) -> Result<Self> {
+        let flag = "--certificate-identity";
+        let mut constraints = Vec::new();
+        for claim in [Claim::SourceRepository, Claim::SourceRef] {
+            if let Some(text) = signer.claims.value(claim).filter(|text| !text.is_empty()) {
+                constraints.push(Constraint { claim, value: Matcher::exact(flag, text)? });
+            }
+        }
+        Ok(Self {
+            kind: signer.kind,
+            constraints,
+            ..Self::new(
+                Matcher::exact(flag, &signer.identity)?,
+                Matcher::exact("--certificate-oidc-issuer", &signer.issuer)?,
+            )
+        })
+    }
+
+    /// What this signer's certificate says of the source in the extensions that GitHub had first, as far as it is what
+    /// the constraints ask for.
+    pub fn in_githubs_words(&self, signer: &Signer) -> Vec<Constraint> {
+        let said = |claim| signer.claims.value(claim).filter(|text| !text.is_empty());
+        let asked = |claim| {
+            self.constraints.iter().find_map(|one| match &one.value {
+                Matcher::Exact(text) if one.claim == claim => Some(text.as_str()),
+                _ => None,
+            })
+        };
+        let mut found = Vec::new();
+        let mut add = |claim, text: &str| {
+            if asked(claim).is_none() {
+                found.push(Constraint { claim, value: Matcher::Exact(text.to_owned()) });
+            }
+        };
+        let Some(path) = said(Claim::WorkflowRepository) else { return found };
+        if asked(Claim::SourceRepository).is_some_and(|uri| uri.ends_with(&format!("/{path}"))) {
+            add(Claim::WorkflowRepository, path);
+        }
+        if let Some(reference) = said(Claim::WorkflowRef)
+            && asked(Claim::SourceRef) == Some(reference)
+        {
+            add(Claim::WorkflowRef, reference);
+        }
+        found
     }
 
     /// A person by e-mail address. `flag` is what the user typed.

@@ -32,13 +32,14 @@ mod spelled;
 mod statement;
 mod trust_root;
 mod verifier;
+mod yaml_text;
 
 pub use bundle::{Bundle, MAX_BUNDLE_BYTES};
 pub use certificate::{Claim, Claims, NameKind, holder};
 pub use claimed::ClaimedSigner;
 pub use coverage::{Covered, Match, NamedVersion, Question, Target, VersionCheck};
 pub use entry_content::{EntryContent, EntrySigner, HelmEntry};
-pub use first_use::first_use;
+pub use first_use::{first_use, trusting};
 pub use identity::{CONSTRAINTS, Constraint, Forge, GITHUB, GITLAB, GOOGLE_ISSUER, Identity};
 pub use legacy::{
     CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, LOG_ANNOTATION, LegacySignature, MAX_PAYLOAD_BYTES,
@@ -65,3 +66,4 @@ pub use statement::{
 };
 pub use trust_root::{RootName, TrustRoot};
 pub use verifier::{Artifact, Judgement, LogRecord, Stage, Verified, Verifier};
+pub use yaml_text::{yaml_comment, yaml_scalar};

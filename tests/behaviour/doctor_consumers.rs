@@ -79,6 +79,8 @@ fn a_chart_with_both_formats_is_accepted_by_all_who_can_accept_it() {
         command.starts_with("cosign verify --certificate-identity https://github.com/"),
         "{command}"
     );
+    let source = " --certificate-github-workflow-repository acme/charts ";
+    assert!(command.contains(source), "{command}");
     assert!(command.ends_with(document["image"].as_str().unwrap()), "{command}");
 }
 

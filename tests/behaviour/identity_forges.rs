@@ -1,5 +1,6 @@
 //! Repositories on GitHub and projects on GitLab as signers, and the claims that narrow an identity.
 
+use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::sigstore::{Identity, IssuerKind};
 use serde_json::json;
 
@@ -10,7 +11,7 @@ const REUSABLE: &str = "acme/ci/.github/workflows/sign.yml@refs/tags/v1";
 const REPOSITORY: &str = "https://github.com/acme/charts";
 
 /// `web` 1.4.2, signed by `identity`.
-fn signed_by(identity: &Identity) -> (World, String) {
+pub(crate) fn signed_by(identity: &Identity) -> (World, String) {
     let world = World::new();
     let (reference, pushed) = world.push_web();
     attach(&world, &pushed, &sign_by(&world, identity, &usual(&pushed, "web", "1.4.2")));
@@ -18,7 +19,7 @@ fn signed_by(identity: &Identity) -> (World, String) {
 }
 
 /// A job of acme/charts that calls the reusable workflow of acme/ci.
-fn reusing() -> Identity {
+pub(crate) fn reusing() -> Identity {
     Identity::github(REUSABLE)
         .with_claim("workflow_ref", json!(WORKFLOW))
         .with_claim("repository", json!("acme/charts"))
@@ -94,6 +95,36 @@ fn a_reusable_workflow_of_another_repository_has_to_be_named() {
 }
 
 #[test]
+fn the_command_that_would_trust_a_signer_trusts_nobody_else_who_signs_by_the_same_name() {
+    let stranger =
+        |identity: Identity, claim: &str| identity.with_claim(claim, json!("eve/charts"));
+    let shared = Identity::gitlab("acme/ci//sign.yml@refs/heads/main");
+    for (identity, claim, expected) in [
+        (reusing(), "repository", format!("--signer-workflow {REUSABLE} --github-issuer ")),
+        (
+            shared.with_claim("project_path", json!("acme/charts")),
+            "project_path",
+            "--source-repository https://gitlab.com/acme/charts ".to_owned(),
+        ),
+    ] {
+        let (world, reference) = signed_by(&identity);
+        let ended = world.run(&["verify", &reference]).exits(2).says(&expected);
+        let hint = ended.stderr.lines().find_map(|line| line.strip_prefix("hint: helm-sigstore "));
+        let words: Vec<_> = hint.unwrap().split(' ').map(|word| word.trim_matches('\'')).collect();
+        world.run(&words).exits(0).prints("Verified: ");
+        // The same build, run for somebody else.
+        let pushed = world.push(&Chart::new("api", "1.4.2"));
+        let statement = usual(&pushed, "api", "1.4.2");
+        attach(&world, &pushed, &sign_by(&world, &stranger(identity, claim), &statement));
+        let other = format!("{}:1.4.2", world.repository("api"));
+        let place = words.iter().position(|word| word.starts_with("oci://")).unwrap();
+        let mut words = words;
+        words[place] = &other;
+        world.run(&words).exits(5).says("wrong signer");
+    }
+}
+
+#[test]
 fn the_source_of_somebody_else_is_not_trusted_for_its_workflow() {
     // A workflow of acme/charts that a stranger's repository calls.
     let stranger = Identity::github(WORKFLOW).with_claim("repository", json!("eve/charts"));
@@ -162,6 +193,7 @@ fn claims_narrow_every_identity() {
     let commit = document["signatures"][0]["signer"]["sourceDigest"].as_str().unwrap().to_owned();
     let uri = format!("https://github.com/{WORKFLOW}");
     for (flag, right, wrong) in [
+        ("--source-repository", REPOSITORY, "https://github.com/acme/chart"),
         ("--source-ref", "refs/heads/main", "refs/heads/mai"),
         ("--source-ref", "refs/heads/*", "refs/tags/*"),
         ("--source-digest", &commit, "0000"),

@@ -1,8 +1,14 @@
 //! `policy init` and `policy test`.
 
+use helm_sigstore_kit::chart::Chart;
+use helm_sigstore_kit::sigstore::Identity;
+use serde_json::json;
+
+use crate::identity_forges::signed_by as signed_as;
 use crate::key_support;
 use crate::policy_support::{by_default, named, rule, signed_by};
 use crate::support::World;
+use crate::verify_craft::{attach, sign_by, usual};
 
 const ALICE: &[&str] = &["alice@acme.example"];
 
@@ -42,6 +48,23 @@ fn every_signer_of_the_chart_is_written_and_a_chart_without_any_is_not_trusted()
     let missing = format!("{}:9.9.9", world.repository("web"));
     world.run(&["policy", "init", "--from", &missing, &file]).exits(6);
     world.run(&["policy", "init", "--from", &file]).exits(2);
+}
+
+#[test]
+fn a_build_that_others_run_too_is_trusted_for_its_source_alone() {
+    let shared = Identity::gitlab("acme/ci//sign.yml@refs/heads/main");
+    let (world, reference) =
+        signed_as(&shared.clone().with_claim("project_path", json!("acme/charts")));
+    let file = world.argument("policy.yaml");
+    world.run(&["policy", "init", "--from", &reference, &file]).exits(0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("source-repository: \"https://gitlab.com/acme/charts\"\n"), "{text}");
+    world.run(&["verify", &reference, "--policy", &file]).exits(0);
+    let pushed = world.push(&Chart::new("web", "1.4.3"));
+    let stranger = shared.with_claim("project_path", json!("eve/charts"));
+    attach(&world, &pushed, &sign_by(&world, &stranger, &usual(&pushed, "web", "1.4.3")));
+    let other = format!("{}:1.4.3", world.repository("web"));
+    world.run(&["verify", &other, "--policy", &file]).exits(5).says("wrong signer");
 }
 
 #[test]

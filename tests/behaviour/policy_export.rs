@@ -1,10 +1,11 @@
 //! `policy export`: what others are told so that they verify a chart as we do.
 
 use helm_sigstore_kit::chart::Chart;
-use helm_sigstore_kit::sigstore::Identity;
+use helm_sigstore_kit::sigstore::{Identity, IssuerKind};
 use regex::Regex;
 use serde_json::Value;
 
+use crate::identity_forges::{reusing, signed_by};
 use crate::key_support;
 use crate::legacy_support;
 use crate::support::{Ended, WORKFLOW, World};
@@ -112,6 +113,106 @@ fn where_several_have_signed_one_has_to_be_named() {
     words.extend(signer.iter().map(String::as_str));
     let ended = world.run(&words).exits(0);
     assert!(!ended.stdout.contains("jane"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_workflow_that_others_call_is_exported_to_those_alone_who_compare_the_source() {
+    let (world, reference) = signed_by(&reusing());
+    let issuer = world.sigstore.issuer_url(IssuerKind::GitHub);
+    let workflow = "acme/ci/.github/workflows/sign.yml";
+    let named =
+        ["--github", "acme/charts", "--signer-workflow", workflow, "--github-issuer", &issuer];
+    for consumer in ["flux", "kyverno", "policy-controller"] {
+        for flags in [&[][..], &named] {
+            let words = [&["policy", "export", consumer, &reference][..], flags].concat();
+            let ended = world
+                .run(&words)
+                .exits(2)
+                .says("cannot tell the signer from others")
+                .says("https://github.com/acme/charts");
+            assert_eq!(ended.stdout, "");
+        }
+    }
+    for (flags, exact) in [(&[][..], true), (&named, false)] {
+        let words = [&["policy", "export", "github-actions", &reference][..], flags].concat();
+        let step = verify_step(&world.run(&words).exits(0));
+        assert_eq!(step["env"]["WORKFLOW_REPOSITORY_1"], "acme/charts");
+        assert_eq!(step["env"]["WORKFLOW_REF_1"] == "refs/heads/main", exact, "{step:#}");
+    }
+}
+
+#[test]
+fn whom_nobody_named_is_trusted_on_first_use_and_that_is_said() {
+    let world = World::new();
+    let (reference, _) = world.signed_web();
+    let words = ["policy", "export", "flux", &reference];
+    world.run(&words).exits(0).says("trust on first use");
+    let signer = world.signer();
+    let words: Vec<_> = words.into_iter().chain(signer.iter().map(String::as_str)).collect();
+    let ended = world.run(&words).exits(0);
+    assert_eq!(ended.stderr, "");
+}
+
+/// The step of an exported workflow that verifies.
+fn verify_step(ended: &Ended) -> Value {
+    documents(ended)[0]["jobs"]["verify"]["steps"][1].clone()
+}
+
+/// What `step` answers where cosign resolves the tag to `resolved`, and with what it was told to verify.
+#[cfg(unix)]
+fn stepped(world: &World, step: &Value, resolved: &str) -> (bool, String, String) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let cosign = world.path("cosign");
+    // What it prints of a signature names the statement's first subject, which need not be the chart.
+    let program = "#!/usr/bin/env bash\n\
+         case $1 in\n\
+         triangulate) echo \"$RESOLVED\" ;;\n\
+         verify) echo \"${@: -1}\" >> \"$ASKED\"\n\
+           echo '[{\"critical\":{\"image\":{\"docker-manifest-digest\":\"sha256:0f\"}}}]' ;;\n\
+         esac\n";
+    std::fs::write(&cosign, program).unwrap();
+    std::fs::set_permissions(&cosign, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (output, asked) = (world.path("output"), world.path("asked"));
+    for file in [&output, &asked] {
+        std::fs::write(file, "").unwrap();
+    }
+    let path = std::env::var("PATH").unwrap();
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-eo", "pipefail", "-c", step["run"].as_str().unwrap()])
+        .env("PATH", format!("{}:{path}", world.directory().display()))
+        .env("RUNNER_TEMP", world.directory())
+        .env("GITHUB_OUTPUT", &output)
+        .env("ASKED", &asked)
+        .env("RESOLVED", resolved);
+    for (name, value) in step["env"].as_object().unwrap() {
+        bash.env(name, value.as_str().unwrap());
+    }
+    let passed = bash.output().unwrap().status.success();
+    let read = |file| std::fs::read_to_string(file).unwrap();
+    (passed, read(&output), read(&asked))
+}
+
+#[cfg(unix)]
+#[test]
+fn the_workflow_answers_the_very_digest_that_cosign_verified() {
+    let world = World::new();
+    let (reference, pushed) = world.signed_web();
+    let by_digest = format!("{}@{}", world.repository("web"), pushed.manifest_digest);
+    for reference in [reference, by_digest] {
+        let step =
+            verify_step(&world.run(&["policy", "export", "github-actions", &reference]).exits(0));
+        let image = format!("{}/charts/web@{}", world.registry.host(), pushed.manifest_digest);
+        let (passed, output, asked) = stepped(&world, &step, &image);
+        assert!(passed);
+        assert_eq!(output, format!("digest-ref=oci://{image}\n"));
+        assert_eq!(asked, format!("{image}\n"));
+        for resolved in
+            ["", "r.example/web@sha256:0f", &format!("{image}\nx=y"), &image.to_uppercase()]
+        {
+            let (passed, output, asked) = stepped(&world, &step, resolved);
+            assert!(!passed && output.is_empty() && asked.is_empty(), "{resolved}: {output}");
+        }
+    }
 }
 
 #[test]

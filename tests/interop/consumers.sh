@@ -5,7 +5,6 @@
 
 USES+=([flux_verify]=flux [kyverno_apply]=kyverno [tester]=policy-tester [workflow]=cosign [actionlint]=actionlint
    )
-for program in jq; do command -v "$program" >/dev/null || MISSING[$program]="$program is not installed"; done
 
 # Registries with and without the referrers API.
 CONSUMER_REGISTRIES=("olareg olareg olareg (referrers API)" "distribution distribution CNCF distribution 3 (fallback)")
@@ -112,6 +111,7 @@ consumers_in() {
         actions_by_key "$chart"
     done
     [ "$LOG" != v1 ] || copied_to_another_chart "$1"
+    [ -z "$THOROUGH" ] || actions_of_two_subjects "$1"
     SIGNER=-
     row -e 3 "helm-sigstore policy export flux: unsigned" by_root flux "$base/plain:1.4.2" "$EXPORTS/none"
 }
@@ -201,11 +201,20 @@ source_object() {
         "$1" "${3:-1.4.2}" >"$2"
 }
 
+# The same with a range of versions beside the tag: ranged_object CHART FILE.
+ranged_object() {
+    source_object "$1" "$2.tag" && sed 's/"ref": {/&"semver": ">=1.0.0", /' "$2.tag" >"$2"
+}
+
 kyverno_by_identity() {
     local file=$EXPORTS/kyverno.yaml object=$EXPORTS/kyverno.json
     source_object "$CHARTS_OF/$1" "$object"
     row "helm-sigstore policy export kyverno" by_instance kyverno "$CHARTS_OF/$1:1.4.2" "$file"
     row -g 'pass: 1, fail: 0' "Kyverno 1.19.0" kyverno_apply "$file" "$object"
+    # The tag that stands beside a range is signed, and Flux takes the range.
+    ranged_object "$CHARTS_OF/$1" "$object"
+    refusal -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: a range beside a signed tag" kyverno_apply "$file" "$object"
+    source_object "$CHARTS_OF/$1" "$object"
     row -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another identity" kyverno_on "$file" "$object" 's/^              subject: "/&x/'
     refusal -e 1 -g 'pass: 0, fail: 1' "Kyverno 1.19.0: another issuer" kyverno_on "$file" "$object" 's/^            - issuer: "/&x/'
     source_object "$CHARTS_OF/plain" "$object"
@@ -315,26 +324,53 @@ USES+=([workflow_on]=cosign)
 actionlint() { timeout 120 "${PEER[actionlint]}" -no-color -shellcheck= -pyflakes= "$@"; }
 
 actions_by_identity() {
-    local file=$EXPORTS/workflow.yml needs=$NEEDS
+    local file=$EXPORTS/workflow.yml
     row "helm-sigstore policy export github-actions" by_root github-actions "$CHARTS_OF/$1:1.4.2" "$file"
     row "actionlint 1.7.9" actionlint "$file"
-    NEEDS="$NEEDS jq"
     row -g "^digest-ref=$CHARTS_OF/$1@${DIGEST[$1]}\$" "GitHub Actions, cosign 3.1" workflow "$file"
     row -e refused -g 'none of the expected identities|expected SAN|no matching' "GitHub Actions, cosign 3.1: another identity" \
         workflow_on "$file" 's/^          IDENTITY_1: "^/&x/'
+    refusal -e refused -g 'GithubWorkflowRepository|GitHub Workflow Repository' "GitHub Actions, cosign 3.1: another source" \
+        workflow_on "$file" 's/^          WORKFLOW_REPOSITORY_1: "/&x/'
     refusal -e refused "GitHub Actions, cosign 3.1: unsigned" workflow_on "$file" "s|/$1:1.4.2\"|/plain:1.4.2\"|"
-    NEEDS=$needs
+}
+
+# A statement whose first subject is the index that holds the chart, and another manifest: actions_of_two_subjects HOST.
+actions_of_two_subjects() {
+    local file=$EXPORTS/workflow-two.yml ref=$CHARTS_OF/two/web digest
+    SIGNER=-
+    row -g '^Digest: sha256:' "push of web" push "$CHARTS/web-1.4.2.tgz" "$CHARTS_OF/two"
+    digest=$(sed -n 's/^Digest: *//p' "$OUTPUT")
+    row "(an index)" index_of "$1" "${ref#"oci://$1/"}" "$digest" indexed
+    SIGNER="helm-sigstore sign (bundle, of an index)"
+    row -g '^Attached: sha256:' "(signs)" sign "$ref:indexed" --signature-format bundle
+    row "helm-sigstore policy export github-actions" by_root github-actions "$ref@$digest" "$file"
+    row -g "^digest-ref=$ref@$digest\$" "GitHub Actions, cosign 3.1: the second subject" workflow "$file"
+}
+
+# index_of HOST REPOSITORY DIGEST TAG: an image index with this one manifest.
+index_of() {
+    python3 - "$@" <<'PYTHON'
+import json, sys, urllib.request
+host, repository, digest, tag = sys.argv[1:]
+kind, index = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
+base = f"http://{host}/v2/{repository}/manifests/"
+fetched = urllib.request.Request(base + digest, headers={"Accept": kind})
+size = len(urllib.request.urlopen(fetched, timeout=30).read())
+entry = {"mediaType": kind, "digest": digest, "size": size}
+document = json.dumps({"schemaVersion": 2, "mediaType": index, "manifests": [entry]}).encode()
+sent = urllib.request.Request(base + tag, data=document, method="PUT", headers={"Content-Type": index})
+urllib.request.urlopen(sent, timeout=30)
+PYTHON
 }
 
 actions_by_key() {
-    local file=$EXPORTS/workflow-key.yml needs=$NEEDS
+    local file=$EXPORTS/workflow-key.yml
     row "helm-sigstore policy export github-actions --key" by_root github-actions "$CHARTS_OF/keys/$1:1.4.2" "$file" \
         --key "$CONSUMER_KEYS/ours.pub"
-    NEEDS="$NEEDS jq"
     row -g "^digest-ref=$CHARTS_OF/keys/$1@${DIGEST[$1]}\$" "GitHub Actions, cosign 3.1 (key)" workflow "$file"
     row -e refused "GitHub Actions, cosign 3.1 (key): another key" \
         workflow_with_key "$file" "$CONSUMER_KEYS/other.pub"
-    NEEDS=$needs
 }
 workflow_with_key() { with_key "$1" "$2" && workflow "$1.other"; }
 USES+=([workflow_with_key]=cosign)

@@ -13,6 +13,8 @@ fn bundle() -> SignatureFacts {
         stated_type: Some(V03.into()),
         predicate_annotation: Some(COSIGN_SIGN_PREDICATE.into()),
         identity: Some(("https://github.com/acme/charts/x".into(), GITHUB.1.into())),
+        source: Some("https://github.com/acme/charts".into()),
+        workflow_repository: Some("acme/charts".into()),
         log: Log::Promise,
         sct: Some(true),
     }
@@ -230,4 +232,44 @@ fn signatures_in_another_repository_are_found_by_cosign_which_is_told() {
         command.starts_with("COSIGN_REPOSITORY=r.example/signatures cosign verify "),
         "{command}"
     );
+}
+
+#[test]
+fn a_workflow_that_others_call_is_accepted_where_the_source_is_compared() {
+    let called = "https://github.com/acme-ci/sign/.github/workflows/sign.yml@refs/tags/v1";
+    let shared = |one: SignatureFacts| SignatureFacts {
+        identity: Some((called.into(), GITHUB.1.into())),
+        ..one
+    };
+    let both = [shared(bundle()), shared(tag())];
+    let known = facts(&both);
+    let depends = [
+        "flux",
+        "flux-older",
+        "kyverno-bundle",
+        "kyverno-image",
+        "policy-controller",
+        "ratify",
+        "connaisseur",
+    ];
+    assert_eq!(those(Acceptance::Depends, &known), depends);
+    let flux = diagnose(Reader::Flux, &known);
+    assert_eq!(flux.command, None);
+    assert!(flux.why.contains("name and issuer alone"), "{}", flux.why);
+    let kyverno = diagnose(Reader::KyvernoCosign, &known);
+    assert!(kyverno.needs[0].contains("githubWorkflowRepository"), "{:?}", kyverno.needs);
+    let cosign = diagnose(Reader::Cosign3, &known).command.unwrap();
+    assert!(cosign.contains(" --certificate-github-workflow-repository acme/charts "), "{cosign}");
+    let gh = diagnose(Reader::Gh, &known).command.unwrap();
+    assert!(
+        gh.contains(" --owner acme --signer-workflow acme-ci/sign/.github/workflows/sign.yml"),
+        "{gh}"
+    );
+    // Where GitHub's extension says nothing, cosign compares no source.
+    let elsewhere = [SignatureFacts { workflow_repository: None, ..shared(bundle()) }];
+    let cosign = diagnose(Reader::Cosign3, &facts(&elsewhere));
+    assert!(cosign.needs[0].contains("nobody else runs the build"), "{:?}", cosign.needs);
+    // What lies in the repository that was built is told apart by its name.
+    let own = [bundle()];
+    assert!(diagnose(Reader::Flux, &facts(&own)).command.is_some());
 }

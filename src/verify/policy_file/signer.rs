@@ -36,13 +36,14 @@ signer! {
     certificate_identity, certificate_identity_regexp, certificate_oidc_issuer, certificate_oidc_issuer_regexp,
     github, signer_workflow, github_host, github_issuer, gitlab, gitlab_host, gitlab_issuer,
     google_account, email, issuer, key, digest,
-    source_ref, source_digest, build_trigger, runner_environment, build_signer,
+    source_repository, source_ref, source_digest, build_trigger, runner_environment, build_signer,
     certificate_github_workflow_trigger, certificate_github_workflow_sha, certificate_github_workflow_name,
     certificate_github_workflow_repository, certificate_github_workflow_ref,
 }
 
 /// The claims that narrow an identity, in the order of [`super::identity::CONSTRAINTS`].
-const CLAIMS: [&str; 10] = [
+const CLAIMS: [&str; 11] = [
+    "source_repository",
     "source_ref",
     "source_digest",
     "build_trigger",
@@ -178,6 +179,7 @@ impl WireSigner {
         };
         identity.constraints.extend(Constraint::listed(
             [
+                &self.source_repository,
                 &self.source_ref,
                 &self.source_digest,
                 &self.build_trigger,
