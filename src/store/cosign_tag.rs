@@ -39,23 +39,22 @@ pub(super) async fn for_writing(
     repository: &Repository,
     subject: &Digest,
 ) -> Result<SignatureImage> {
-    let image = image_under(repository, &tag_of(subject)).await?;
-    Ok(image.map(|(_, image)| image).unwrap_or_default())
+    Ok(image_under(repository, &tag_of(subject)).await?.unwrap_or_default())
 }
 
-/// The image under one of cosign's tags, and its digest.
+/// The image under one of cosign's tags.
 ///
 /// # Errors
 /// As [`for_writing`].
 pub(super) async fn image_under(
     repository: &Repository,
     tag: &str,
-) -> Result<Option<(Digest, SignatureImage)>> {
+) -> Result<Option<SignatureImage>> {
     let Some(found) = repository.manifest(tag).await? else { return Ok(None) };
     let image = SignatureImage::parse(&found.bytes)
         .map_err(|cause| Error::undecided(Reason::Malformed, format!("tag {tag}: {cause}")))?;
     match image {
-        Some(image) => Ok(Some((found.digest, image))),
+        Some(image) => Ok(Some(image)),
         None => {
             let cause = format!("tag {tag} holds something that is no signature");
             Err(Error::undecided(Reason::UnsupportedFormat, cause))

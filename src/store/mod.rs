@@ -27,7 +27,7 @@ pub use attach::{
 };
 pub use attestation_tag::AttestationTag;
 pub use cosign_tag::CosignTag;
-pub use detach::{Layers, Removed, check_unlisted, remove_entries, remove_layers};
+pub use detach::{Removed, check_unlisted, remove_entries, remove_layers};
 pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, sidecars, write_bundle};
