@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 
-use super::listing::{missing, unpack};
+use super::listing::{missing, unpack_image};
 use super::shared_tag::SharedEdit;
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::{Digest, MANIFEST};
@@ -123,6 +123,6 @@ impl SignatureStore for CosignTag<'_> {
         let found = self.found.borrow().clone();
         let found = found.filter(|found| found.digest == candidate.digest);
         let found = found.ok_or_else(|| missing("signature manifest", &candidate.digest))?;
-        unpack(self.repository, &found, read).await
+        unpack_image(self.repository, &found, read).await
     }
 }
