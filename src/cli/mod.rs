@@ -281,7 +281,11 @@ fn failed(error: Error, subject: &Subject, tool: Tool) -> Report {
 }
 
 fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let Parsed { cli, given } = match parse::parse(arguments, context.environment, context.wide) {
+    let Parsed { cli, given, timeout } = match parse::parse(
+        arguments,
+        context.environment,
+        context.wide,
+    ) {
         Ok(parsed) => parsed,
         Err(Unparsed::Help(text)) => return Ok(Ended::Text(text)),
         Err(Unparsed::Version) => return Ok(version::answer(json, false, &context.tool)),
@@ -296,6 +300,9 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
         }
     };
     context.given = given;
+    if let Some(timeout) = timeout {
+        context.driver.end_after(timeout);
+    }
     match cli.command {
         Command::Completion(arguments) => {
             Ok(Ended::Text(completion::script(arguments.shell).to_owned()))

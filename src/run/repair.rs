@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::doctor::{DoctorRun, Hanging};
 use super::findings::Question;
-use super::off_thread;
 use super::report::{Attached, Place};
 use super::resolve::Resolved;
 use super::trust::Trusted;
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
+use crate::files::off_thread;
 use crate::registry::{BUNDLE_V03, IndexFault, Repository};
 use crate::store::{
     BundleFile, Content, SignatureStore, Through, attach, prove_write_access, repair_fallback_tag,
