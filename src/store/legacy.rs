@@ -26,12 +26,16 @@ const MAX_PAYLOADS: usize = 100;
 const MAX_BYTES: u64 = 16 << 20;
 /// Bytes of the bundles among them, at most: with the largest payloads they are less than candidates may take.
 const MAX_BUNDLES_BYTES: u64 = 4 << 20;
+/// Bytes of payloads, each counted as often as a layer names it, at most: every layer gets a copy.
+const MAX_COPIED_BYTES: usize = 64 << 20;
 /// Payloads that are fetched side by side: the connections that a host gets.
 const SIDE_BY_SIDE: usize = 8;
 
 /// What is read of a layer.
 struct Form<T> {
     is: fn(&str) -> bool,
+    /// Whether the payload is all there is of it, so that a second layer with the same is the same.
+    alone: bool,
     most_bytes: usize,
     all_bytes: u64,
     of: fn(Vec<u8>, &BTreeMap<String, String>) -> T,
@@ -57,6 +61,7 @@ pub(super) async fn signatures(
 ) -> Result<Vec<Result<LegacySignature>>> {
     let form = Form {
         is: |media_type| media_type == SIMPLE_SIGNING,
+        alone: false,
         most_bytes: MAX_PAYLOAD_BYTES,
         all_bytes: MAX_BYTES,
         of: LegacySignature::of_layer,
@@ -75,6 +80,7 @@ pub(super) async fn attestations(
 ) -> Result<Vec<Result<LegacyAttestation>>> {
     let form = Form {
         is: |media_type| media_type == DSSE_ENVELOPE,
+        alone: false,
         most_bytes: MAX_BUNDLE_BYTES,
         all_bytes: MAX_BYTES,
         of: LegacyAttestation::of_layer,
@@ -93,6 +99,7 @@ pub(super) async fn bundles(
 ) -> Result<Vec<Result<Vec<u8>>>> {
     let form = Form {
         is: |media_type| media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX),
+        alone: true,
         most_bytes: MAX_BUNDLE_BYTES,
         all_bytes: MAX_BUNDLES_BYTES,
         of: |bundle, _: &BTreeMap<String, String>| bundle,
@@ -106,7 +113,7 @@ async fn layers<T>(
     read: &Cell<u64>,
     form: Form<T>,
 ) -> Result<Vec<Result<T>>> {
-    let layers: Vec<&Descriptor> =
+    let mut layers: Vec<&Descriptor> =
         manifest.layers.iter().filter(|layer| (form.is)(&layer.media_type)).rev().collect();
     let limit = |what: String| Error::undecided(Reason::LimitReached, what);
     if layers.len() > MAX_LAYERS {
@@ -116,7 +123,11 @@ async fn layers<T>(
     let mut wanted: BTreeMap<Digest, usize> = BTreeMap::new();
     let mut payloads: BTreeMap<Digest, Result<Bytes>> = BTreeMap::new();
     let mut left = all_bytes;
-    for (digest, described) in described(&layers).into_iter().take(MAX_PAYLOADS) {
+    let described = described(&layers);
+    if form.alone {
+        layers = described.iter().filter_map(|(_, same)| same.first().copied()).collect();
+    }
+    for (digest, described) in described.into_iter().take(MAX_PAYLOADS) {
         match source(&described, form.most_bytes) {
             Ok(Source::Inlined(bytes)) => {
                 payloads.insert(digest, Ok(bytes));
@@ -141,8 +152,17 @@ async fn layers<T>(
             .buffer_unordered(SIDE_BY_SIDE);
     let fetched: Vec<_> = fetched.collect().await;
     payloads.extend(fetched);
+    let mut copied = 0_usize;
     let one = |layer: &&Descriptor| match payloads.get(&layer.digest) {
-        Some(Ok(payload)) => Ok((form.of)(payload.to_vec(), &layer.annotations)),
+        Some(Ok(payload)) => {
+            copied = copied.saturating_add(payload.len());
+            match copied <= MAX_COPIED_BYTES {
+                true => Ok((form.of)(payload.to_vec(), &layer.annotations)),
+                false => Err(limit(format!(
+                    "the layers of a legacy signature repeat more than {MAX_COPIED_BYTES} bytes"
+                ))),
+            }
+        }
         Some(Err(error)) => Err(error.clone()),
         None => Err(limit(format!(
             "a legacy signature has more than {MAX_PAYLOADS} payloads, or {all_bytes} bytes of them"

@@ -307,7 +307,7 @@ fn a_bundle_among_the_layers_hides_no_signature_and_is_one_itself() {
     }
     // What stands beside nothing that counts is told for what it is.
     let mallory = [legacy_as(&world, MALLORY, &payload(&pushed))];
-    tag_with(&world, &pushed, &mallory, |layers| layers.push(junk.clone()));
+    tag_with(&world, &pushed, &mallory, |layers| layers.extend(vec![junk.clone(); 3]));
     let result = world.verdict(&[&reference]);
     assert_eq!(reasons(&result), [json!("wrong-signer"), json!("malformed")]);
     assert_eq!(result["reason"], "wrong-signer");

@@ -26,8 +26,8 @@ pub(super) async fn of_referrer(
     budget: &Budget,
 ) -> Vec<Attachment> {
     let (manifest, claims) = match opened(found, claims, budget) {
-        Ok(opened) => opened,
-        Err(other) => return vec![other],
+        (Some(manifest), claims) => (manifest, claims),
+        (None, claims) => return vec![claims],
     };
     if let Some(layer) = manifest.layers.iter().find(|layer| is_bundle(layer)) {
         let read = read_bundle(layer, repository, budget).await;
@@ -46,8 +46,8 @@ pub(super) async fn of_image(
     budget: &Budget,
 ) -> Vec<Attachment> {
     let (manifest, claims) = match opened(found, claims, budget) {
-        Ok(opened) => opened,
-        Err(other) => return vec![other],
+        (Some(manifest), claims) => (manifest, claims),
+        (None, claims) => return vec![claims],
     };
     let shared = |layer: &Descriptor| is_bundle(layer) || of_layer(layer, &claims).is_some();
     if !manifest.layers.iter().any(shared) {
@@ -74,21 +74,22 @@ pub(super) async fn of_image(
     counted(layers).unwrap_or_default()
 }
 
-/// A manifest, and what it claims as a whole; what is none of one thing, as it is.
+/// A manifest, and what it claims as a whole; no manifest where it is none of layers, or cannot be read.
 fn opened(
     found: &RawManifest,
     claims: Attachment,
     budget: &Budget,
-) -> std::result::Result<(ReferrerManifest, Attachment), Attachment> {
+) -> (Option<ReferrerManifest>, Attachment) {
     budget.spend(found.bytes.len());
     let claims = Attachment { media_type: found.media_type.clone(), ..claims };
     if let Ok(Some(_)) = Index::parse(&found.bytes) {
-        return Err(Attachment { kind: "other", ..claims });
+        return (None, Attachment { kind: "other", ..claims });
     }
     let manifest = match ReferrerManifest::parse(&found.bytes) {
         Ok(manifest) => manifest,
         Err(error) => {
-            return Err(Attachment { kind: "other", message: Some(cause_of(&error)), ..claims });
+            let message = Some(cause_of(&error));
+            return (None, Attachment { kind: "other", message, ..claims });
         }
     };
     let config = manifest.config.as_ref().map(|config| config.media_type.clone());
@@ -102,7 +103,7 @@ fn opened(
         claimed_time: manifest.annotations.get(CREATED_ANNOTATION).cloned().or(claims.claimed_time),
         ..claims
     };
-    Ok((manifest, claims))
+    (Some(manifest), claims)
 }
 
 /// The parts of one manifest, which know how many they are; nothing where there are none.
