@@ -74,6 +74,7 @@ pub mod chart;
 pub mod cli;
 pub mod consumer;
 pub mod error;
+mod files;
 pub mod net;
 pub mod registry;
 pub mod run;

@@ -6,22 +6,29 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may import, beside itself. Never back: `main -> cli -> run -> {sign, store, trust}
-/// -> registry -> net`; `chart`, `verify` and `consumer` are pure; `run` and `cli` import the last.
+/// -> registry -> net`, and `files` for those who read some; `chart`, `verify` and `consumer` are pure; `run` and `cli` import the last.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("chart", &["error"]),
     (
         "cli",
         &[
-            "chart", "consumer", "error", "net", "registry", "run", "sign", "store", "trust",
-            "verify",
+            "chart", "consumer", "error", "files", "net", "registry", "run", "sign", "store",
+            "trust", "verify",
         ],
     ),
     ("consumer", &["chart", "error", "verify"]),
     ("error", &[]),
+    ("files", &["error"]),
     ("net", &["error"]),
-    ("registry", &["chart", "error", "net"]),
-    ("run", &["chart", "consumer", "error", "net", "registry", "sign", "store", "trust", "verify"]),
-    ("sign", &["chart", "error", "net", "verify"]),
+    ("registry", &["chart", "error", "files", "net"]),
+    (
+        "run",
+        &[
+            "chart", "consumer", "error", "files", "net", "registry", "sign", "store", "trust",
+            "verify",
+        ],
+    ),
+    ("sign", &["chart", "error", "files", "net", "verify"]),
     ("store", &["chart", "error", "net", "registry", "verify"]),
     ("trust", &["chart", "error", "net", "verify"]),
     ("verify", &["chart", "error"]),

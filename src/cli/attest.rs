@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
-
-use jiff::Timestamp;
 
 use super::args::AttestArgs;
 use super::drive::{Object, each, none_usable};
@@ -20,8 +19,8 @@ use crate::verify::{
 
 #[inline(never)]
 pub(super) fn run(arguments: AttestArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let attestation = attestation(&arguments, context.world.now())?;
-    let named = lists::expand(&arguments.charts, None)?;
+    let attestation = attestation(&arguments, context)?;
+    let named = lists::expand(&arguments.charts, None, &context.driver)?;
     context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
     let signatures = setup::signature_repository(&arguments.registry, context)?;
     let objects = objects(&arguments, &named, signatures.as_ref())?;
@@ -59,7 +58,7 @@ pub(super) fn run(arguments: AttestArgs, context: &mut Context<'_, '_>) -> Resul
 }
 
 /// What is said, read within bounds and found to be a predicate, before anybody is asked for a certificate.
-fn attestation(arguments: &AttestArgs, now: Timestamp) -> Result<Attestation> {
+fn attestation(arguments: &AttestArgs, context: &Context<'_, '_>) -> Result<Attestation> {
     let kind = predicate_type(&arguments.predicate_type)?;
     if kind == COSIGN_SIGN_PREDICATE {
         return Err(Error::usage("that is a signature, and no attestation")
@@ -68,11 +67,10 @@ fn attestation(arguments: &AttestArgs, now: Timestamp) -> Result<Attestation> {
     }
     let path = &arguments.predicate;
     let cannot = |cause: String| Error::usage("cannot read the predicate").on(path).cause(cause);
-    let file = std::fs::File::open(path).map_err(|error| cannot(error.to_string()))?;
-    let mut predicate = Vec::new();
-    file.take(MAX_PREDICATE_BYTES as u64 + 1)
-        .read_to_end(&mut predicate)
-        .map_err(|error| cannot(error.to_string()))?;
+    let file = path.clone();
+    let read = move || Ok(std::fs::File::open(file).and_then(read));
+    let read = context.driver.reading(Path::new(path), read)?;
+    let mut predicate = read.map_err(|error| cannot(error.to_string()))?;
     if predicate.len() > MAX_PREDICATE_BYTES {
         return Err(cannot(format!(
             "it is larger than {MAX_PREDICATE_BYTES} bytes, with which others could not read the bundle"
@@ -80,12 +78,20 @@ fn attestation(arguments: &AttestArgs, now: Timestamp) -> Result<Attestation> {
     }
     if kind == COSIGN_CUSTOM_PREDICATE {
         let text = String::from_utf8(predicate).map_err(|_| cannot("it is no text".to_owned()))?;
-        let said = serde_json::json!({"Data": text, "Timestamp": format!("{now:.0}")});
+        let said =
+            serde_json::json!({"Data": text, "Timestamp": format!("{:.0}", context.world.now())});
         predicate = said.to_string().into_bytes();
     }
     let attestation = Attestation { predicate_type: kind, predicate };
     attestation.check().map_err(|error| error.on(path))?;
     Ok(attestation)
+}
+
+/// Reads one byte more than a predicate may have, so that its length can be judged.
+fn read(from: std::fs::File) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_PREDICATE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn objects(

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::path::Path;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,10 +14,14 @@ use tokio::time::Instant;
 
 use super::Context;
 use crate::error::{Error, Reason, Result};
+use crate::files::reading_for;
 use crate::run::{Outcome, Progress, World};
 
 /// How long something may take before a terminal is told what is going on.
 const PROGRESS_AFTER: Duration = Duration::from_millis(500);
+
+/// The time of a command that has no `--timeout`, and that of the others where none is named.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Objects that are worked on side by side: the connections that a registry gets.
 const AT_WORK: usize = 8;
@@ -26,6 +31,8 @@ const OPEN: usize = 64;
 /// One runtime and one deadline for a whole command.
 pub(super) struct Driver {
     started: Instant,
+    /// How long files may take that are read before anything is driven.
+    timeout: Duration,
     progress: bool,
     runtime: Option<Runtime>,
 }
@@ -33,7 +40,26 @@ pub(super) struct Driver {
 impl Driver {
     /// Starts the clock of `--timeout`. `progress` says whether anybody reads what is going on.
     pub(super) fn new(progress: bool) -> Self {
-        Self { started: Instant::now(), progress, runtime: None }
+        Self { started: Instant::now(), timeout: USUAL_TIMEOUT, progress, runtime: None }
+    }
+
+    /// Says how long the command may take.
+    pub(super) fn end_after(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    /// Does `work`, which reads `file`, before anything is driven: a pipe may never end.
+    ///
+    /// # Errors
+    /// Those of `work`; undecided, when the time of the command is over.
+    pub(super) fn reading<T: Send + 'static>(
+        &self,
+        file: &Path,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let left = (self.started + self.timeout).saturating_duration_since(Instant::now());
+        reading_for(left, file, work)
+            .unwrap_or_else(|| Err(timed_out(self.timeout, &format!("reading {}", file.display()))))
     }
 
     /// Does not count `pause` against the time-out: a person was asked.
@@ -79,7 +105,7 @@ fn drive_in_time<T>(
     timeout: Duration,
     work: impl Future<Output = T>,
 ) -> Result<Option<T>> {
-    let Driver { started, progress, runtime } = &mut context.driver;
+    let Driver { started, progress, runtime, .. } = &mut context.driver;
     let (deadline, progress) = (*started + timeout, *progress);
     let runtime = match runtime {
         Some(runtime) => runtime,

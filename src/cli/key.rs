@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::args::{GenerateArgs, KeyCommand};
-use super::environment::Environment;
 use super::{Context, Ended, confirm};
 use crate::error::{Error, Result};
 use crate::sign::{MAX_KEY_BYTES, NewKey, PrivateKey};
@@ -94,7 +93,7 @@ fn write_key(path: &Path, bytes: &[u8], secret: bool, replace: bool) -> Result<(
 
 /// The private key that `--key` names; its password is asked for where it has one.
 pub(super) fn private(named: &str, context: &mut Context<'_, '_>) -> Result<PrivateKey> {
-    let text = read(named, context.environment)?;
+    let text = read(named, context)?;
     let sealed = Cell::new(false);
     let key = PrivateKey::parse(&text, || {
         sealed.set(true);
@@ -112,14 +111,14 @@ pub(super) fn private(named: &str, context: &mut Context<'_, '_>) -> Result<Priv
 
 /// The public key that `--key` names.
 pub(super) fn public(named: &str, context: &Context<'_, '_>) -> Result<PublicKey> {
-    let text = read(named, context.environment)?;
+    let text = read(named, context)?;
     PublicKey::from_pem(&text).map_err(|error| error.on(named))
 }
 
 /// A file, or with `env://NAME` a variable.
-fn read(named: &str, environment: &Environment) -> Result<Zeroizing<Vec<u8>>> {
+fn read(named: &str, context: &Context<'_, '_>) -> Result<Zeroizing<Vec<u8>>> {
     if let Some(name) = named.strip_prefix("env://") {
-        return match environment.value(name) {
+        return match context.environment.value(name) {
             Some(text) => Ok(Zeroizing::new(text.as_bytes().to_vec())),
             None => Err(Error::usage("no such variable").on(named)),
         };
@@ -130,6 +129,11 @@ fn read(named: &str, environment: &Environment) -> Result<Zeroizing<Vec<u8>>> {
             .on(named)
             .cause("keys are files or variables (env://NAME); none in hardware or at a cloud"));
     }
+    let file = named.to_owned();
+    context.driver.reading(Path::new(named), move || read_file(&file))
+}
+
+fn read_file(named: &str) -> Result<Zeroizing<Vec<u8>>> {
     let cannot =
         |error: std::io::Error| Error::usage("cannot open key").on(named).cause(error.to_string());
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_KEY_BYTES));

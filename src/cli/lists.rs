@@ -4,7 +4,9 @@
 //! other lists.
 
 use std::io::Read;
+use std::path::Path;
 
+use super::drive::Driver;
 use super::setup;
 use crate::error::{Error, Result};
 
@@ -36,30 +38,38 @@ impl Named {
 ///
 /// # Errors
 /// Usage: a list that cannot be read, is too long or no text, or names nothing; standard input named twice.
-pub(super) fn expand(arguments: &[String], mut stdin: Option<&mut dyn Read>) -> Result<Vec<Named>> {
+pub(super) fn expand(
+    arguments: &[String],
+    mut stdin: Option<&mut dyn Read>,
+    driver: &Driver,
+) -> Result<Vec<Named>> {
     let reads_stdin = stdin.is_some();
     let mut named = Vec::with_capacity(arguments.len());
     for argument in arguments {
+        let cannot = |error: std::io::Error| {
+            Error::usage("cannot read list").on(argument.clone()).cause(error.to_string())
+        };
         let (name, bytes) = match argument.as_str() {
             "-" if reads_stdin => {
                 let Some(stdin) = stdin.take() else {
                     return Err(Error::usage("standard input can be read only once")
                         .cause("it was named twice"));
                 };
-                ("standard input", read(stdin))
+                ("standard input", read(stdin).map_err(cannot)?)
             }
             text => match text.strip_prefix('@') {
                 Some("") => return Err(Error::usage("a list has no name").on(text)),
-                Some(path) => (path, std::fs::File::open(path).and_then(read)),
+                Some(path) => {
+                    let file = path.to_owned();
+                    let opened = move || Ok(std::fs::File::open(file).and_then(read));
+                    (path, driver.reading(Path::new(path), opened)?.map_err(cannot)?)
+                }
                 None => {
                     named.push(Named { text: text.to_owned(), place: None });
                     continue;
                 }
             },
         };
-        let bytes = bytes.map_err(|error| {
-            Error::usage("cannot read list").on(argument.clone()).cause(error.to_string())
-        })?;
         lines(name, &bytes, &mut named).map_err(|error| error.on(argument.clone()))?;
     }
     if named.len() > MAX_OBJECTS {
@@ -127,7 +137,7 @@ mod tests {
 
     fn list(bytes: &[u8]) -> Result<Vec<(String, String)>> {
         let mut stdin = bytes;
-        let named = expand(&["-".to_owned()], Some(&mut stdin))?;
+        let named = expand(&["-".to_owned()], Some(&mut stdin), &Driver::new(false))?;
         Ok(named.into_iter().map(|one| (one.text, one.place.unwrap_or_default())).collect())
     }
 
@@ -159,9 +169,10 @@ mod tests {
 
     #[test]
     fn without_standard_input_a_dash_is_left_alone() {
-        let named = expand(&["-".to_owned(), "a.b/c".to_owned()], None).unwrap();
+        let named =
+            expand(&["-".to_owned(), "a.b/c".to_owned()], None, &Driver::new(false)).unwrap();
         assert_eq!(named.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["-", "a.b/c"]);
         let twice = ["-".to_owned(), "-".to_owned()];
-        assert!(expand(&twice, Some(&mut &b"a.b/c"[..])).is_err());
+        assert!(expand(&twice, Some(&mut &b"a.b/c"[..]), &Driver::new(false)).is_err());
     }
 }

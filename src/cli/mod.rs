@@ -284,7 +284,11 @@ fn failed(error: Error, subject: &Subject, tool: Tool) -> Report {
 ///
 /// No command's `run` is inlined here: each has a frame of its own, else every command pays for the stack of all.
 fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> Result<Ended> {
-    let Parsed { cli, given } = match parse::parse(arguments, context.environment, context.wide) {
+    let Parsed { cli, given, timeout } = match parse::parse(
+        arguments,
+        context.environment,
+        context.wide,
+    ) {
         Ok(parsed) => parsed,
         Err(Unparsed::Help(text)) => return Ok(Ended::Text(text)),
         Err(Unparsed::Version) => return Ok(version::answer(json, false, &context.tool)),
@@ -299,6 +303,9 @@ fn dispatch(arguments: &[String], json: bool, context: &mut Context<'_, '_>) -> 
         }
     };
     context.given = given;
+    if let Some(timeout) = timeout {
+        context.driver.end_after(timeout);
+    }
     match cli.command {
         Command::Completion(arguments) => {
             Ok(Ended::Text(completion::script(arguments.shell).to_owned()))

@@ -2,6 +2,7 @@
 //! has to say in our words.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -188,6 +189,8 @@ pub(super) struct Parsed {
     pub cli: Cli,
     /// What stood in the arguments themselves.
     pub given: Given,
+    /// The bound on the command, if it has one.
+    pub timeout: Option<Duration>,
 }
 
 /// The flags that stood in the arguments, not in the environment.
@@ -268,7 +271,7 @@ fn whole(
     definition
         .try_get_matches_from(words(&flags))
         .and_then(|matches| in_order(&matches))
-        .map(|cli| Parsed { cli, given })
+        .map(|(cli, timeout)| Parsed { cli, given, timeout })
         .map_err(|error| wrong(&error, &flags))
 }
 
@@ -289,11 +292,12 @@ fn plain(arguments: &[String], environment: &Environment) -> Option<Parsed> {
     while let Some((name, inner)) = of.subcommand() {
         (command, of) = (command.find_subcommand(name)?, inner);
     }
-    Some(Parsed { given: given(command, of), cli: in_order(&matches).ok()? })
+    let (cli, timeout) = in_order(&matches).ok()?;
+    Some(Parsed { given: given(command, of), cli, timeout })
 }
 
-/// The command of these matches, with the identities as they stand in the arguments.
-fn in_order(matches: &ArgMatches) -> Result<Cli, clap::Error> {
+/// The command of these matches, with the identities as they stand in the arguments, and its bound.
+fn in_order(matches: &ArgMatches) -> Result<(Cli, Option<Duration>), clap::Error> {
     let mut cli = Cli::from_arg_matches(matches)?;
     match (&mut cli.command, matches.subcommand()) {
         (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
@@ -308,7 +312,12 @@ fn in_order(matches: &ArgMatches) -> Result<Cli, clap::Error> {
         }
         _ => {}
     }
-    Ok(cli)
+    let mut of = matches;
+    while let Some((_, inner)) = of.subcommand() {
+        of = inner;
+    }
+    let timeout = of.try_get_one::<Duration>("timeout").ok().flatten().copied();
+    Ok((cli, timeout))
 }
 
 /// The grammar, with examples for `program`.

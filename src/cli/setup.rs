@@ -76,13 +76,14 @@ pub(super) fn registry(
         Credentials::new(Sources { given, files, programs: context.environment.programs() });
     let client_identity = match (&arguments.cert_file, &arguments.key_file) {
         (Some(certificate), Some(key)) => Some(net::ClientIdentity {
-            certificate_pem: read_pem(certificate)?,
-            key_pem: Zeroizing::new(read_pem(key)?),
+            certificate_pem: read_pem(certificate, context)?,
+            key_pem: Zeroizing::new(read_pem(key, context)?),
         }),
         _ => None,
     };
+    let ca_file = arguments.ca_file.as_deref();
     let client = net::Client::new(net::Options {
-        extra_ca_pem: arguments.ca_file.as_deref().map(read_pem).transpose()?,
+        extra_ca_pem: ca_file.map(|path| read_pem(path, context)).transpose()?,
         client_identity,
         insecure_skip_tls_verify: arguments.insecure_skip_tls_verify,
         journal: context.journal.clone(),
@@ -172,8 +173,14 @@ pub(super) fn check_named_exactly(argument: &Argument) -> Result<()> {
     }
 }
 
-pub(super) fn read_pem(path: impl AsRef<Path>) -> Result<Vec<u8>> {
-    let path = path.as_ref();
+/// The certificates or the key in a file.
+pub(super) fn read_pem(path: &str, context: &Context<'_, '_>) -> Result<Vec<u8>> {
+    let path = PathBuf::from(path);
+    let file = path.clone();
+    context.driver.reading(&path, move || read_pem_at(&file))
+}
+
+fn read_pem_at(path: &Path) -> Result<Vec<u8>> {
     let cannot = |error: std::io::Error| {
         Error::usage("cannot read file").on(path.display().to_string()).cause(error.to_string())
     };

@@ -46,7 +46,7 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
     let objects = match from_push {
         true => pushed_objects(&arguments, signatures.as_ref(), context)?,
         false => {
-            let named = lists::expand(&arguments.charts, None)?;
+            let named = lists::expand(&arguments.charts, None, &context.driver)?;
             context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
             objects(&arguments, &named, signatures.as_ref())?
         }

@@ -2,7 +2,7 @@
 
 mod show;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) fn client(arguments: &TrustArgs, context: &Context<'_, '_>) -> Result
 }
 
 fn service_client(ca_file: Option<&str>, context: &Context<'_, '_>) -> Result<net::Client> {
-    let extra_ca_pem = ca_file.map(setup::read_pem).transpose()?;
+    let extra_ca_pem = ca_file.map(|path| setup::read_pem(path, context)).transpose()?;
     let journal = context.journal.clone();
     net::Client::new(net::Options { extra_ca_pem, journal, ..net::Options::default() })
 }
@@ -53,7 +53,7 @@ pub(super) fn trust(
     };
     if let Some(text) = &arguments.trusted_root {
         let source = Source::parse(text);
-        return Ok(run::Trust::known(trusted(trust::trusted_root(&source)?, named(&source))));
+        return Ok(run::Trust::known(trusted(trusted_root(&source, context)?, named(&source))));
     }
     let instance = instance(arguments, context)?;
     let asking = asking(arguments, offline, false, context)?;
@@ -89,11 +89,12 @@ pub(super) fn root_and_services(
     if !named_by {
         instance(arguments, context)?.check_signs()?;
     }
-    let config = signing_config.map(|named| trust::signing_config(&Source::parse(named)));
+    let config =
+        signing_config.map(|named| reading(&Source::parse(named), context, trust::signing_config));
     let config = config.transpose()?;
     match load(arguments, false, false, timeout, context)? {
         Trust::Named(source) => {
-            Ok((explicit.over(config)?, trust::trusted_root(&source)?, named(&source)))
+            Ok((explicit.over(config)?, trusted_root(&source, context)?, named(&source)))
         }
         Trust::Instance(of) => {
             let config = match of.can_sign() || !explicit.any() {
@@ -101,6 +102,25 @@ pub(super) fn root_and_services(
                 false => None,
             };
             Ok((explicit.over(config)?, of.trust_root()?, report(&of, &context.world)))
+        }
+    }
+}
+
+fn trusted_root(source: &Source, context: &Context<'_, '_>) -> Result<TrustRoot> {
+    reading(source, context, trust::trusted_root)
+}
+
+/// What `read` makes of a source that a flag names.
+fn reading<T: Send + 'static>(
+    source: &Source,
+    context: &Context<'_, '_>,
+    read: fn(&Source) -> Result<T>,
+) -> Result<T> {
+    match source {
+        Source::Embedded => read(source),
+        Source::File(path) => {
+            let source = source.clone();
+            context.driver.reading(path, move || read(&source))
         }
     }
 }
@@ -179,8 +199,11 @@ pub(super) fn run(command: TrustCommand, context: &mut Context<'_, '_>) -> Resul
 }
 
 fn init(arguments: &TrustInitArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
+    let (name, mirror) = (arguments.name.clone(), arguments.mirror.clone());
+    let root = PathBuf::from(&arguments.root);
+    let file = root.clone();
     let instance =
-        Instance::private(&arguments.name, &arguments.mirror, Path::new(&arguments.root))?;
+        context.driver.reading(&root, move || Instance::private(&name, &mirror, &file))?;
     let Some(config) = context.environment.config_home() else {
         return Err(Error::usage("nowhere to keep an instance").cause("HOME is not set"));
     };
@@ -224,7 +247,7 @@ pub(super) fn private(
             (of.instance.name == trust::PRODUCTION, Some(tuf))
         }
     };
-    match documents(&found)?.as_slice() {
+    match documents(&found, context)?.as_slice() {
         _ if public => Ok(None),
         [root] => Ok(Some(PrivateTrust { trusted_root: parsed(root)?.to_string(), tuf })),
         _ => Err(Error::usage("nobody can be told several trusted roots at once")),
@@ -234,7 +257,7 @@ pub(super) fn private(
 fn export(arguments: &TrustExportArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
     let timeout = arguments.common.timeout;
     let found = load(&arguments.trust, arguments.offline, false, timeout, context)?;
-    let roots = documents(&found)?;
+    let roots = documents(&found, context)?;
     let Some(file) = &arguments.file else {
         return match (arguments.common.output, roots.as_slice()) {
             (Output::Json, [root]) => Ok(Ended::Document(parsed(root)?)),
@@ -264,11 +287,11 @@ fn parsed(json: &[u8]) -> Result<Value> {
 }
 
 /// The trusted roots as they were found, after a look whether they can be used.
-fn documents(found: &Trust) -> Result<Vec<Vec<u8>>> {
+fn documents(found: &Trust, context: &Context<'_, '_>) -> Result<Vec<Vec<u8>>> {
     match found {
         Trust::Named(source) => {
-            trust::trusted_root(source)?;
-            trust::trusted_root_documents(source)
+            trusted_root(source, context)?;
+            reading(source, context, trust::trusted_root_documents)
         }
         Trust::Instance(of) => {
             of.trust_root()?;

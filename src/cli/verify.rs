@@ -50,7 +50,7 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
         return Err(Error::usage("standard input can be read only once")
             .cause("--password-stdin and the list - both want it"));
     }
-    let named = lists::expand(&arguments.charts, Some(&mut context.stdin))?;
+    let named = lists::expand(&arguments.charts, Some(&mut context.stdin), &context.driver)?;
     context.subject.inputs = named.iter().map(|named| named.text.clone()).collect();
     let signatures = setup::signature_repository(&arguments.registry, context)?;
     let objects = objects(&arguments, &named, signatures.as_ref(), context)?;

@@ -152,14 +152,16 @@ fn told_apart(opinion: Opinion, facts: &Facts<'_>) -> Opinion {
 /// What to say where nothing is attached to what the reference names.
 fn nothing(reader: Reader, facts: &Facts<'_>, format: &str, why: &str) -> Opinion {
     let any = |spot| facts.signatures.iter().any(|one| one.spot == spot);
-    let why = match (any(Spot::Found), any(Spot::Inside), any(Spot::Overlooked)) {
-        (false, true, _) => {
-            "the signatures are on the chart in the index, and none is on the index itself"
-        }
-        (false, _, true) => {
-            "the signatures are under the fallback tag, and it asks the referrers API, which does not list them"
-        }
-        _ => why,
+    let why = if any(Spot::Found) {
+        why
+    } else if any(Spot::Inside) {
+        "the signatures are on the chart in the index, and none is on the index itself"
+    } else if any(Spot::Overlooked) {
+        "the signatures are under the fallback tag, and it asks the referrers API, which does not list them"
+    } else if any(Spot::Misplaced) {
+        "the signature is a bundle in the image under the .sig tag, where nobody looks for one"
+    } else {
+        why
     };
     Opinion::refuses(reader, why).mended(facts.sign(format))
 }

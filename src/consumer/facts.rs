@@ -36,6 +36,8 @@ pub enum Spot {
     Inside,
     /// It is listed under the fallback tag, and the registry has the referrers API, so that nobody looks there.
     Overlooked,
+    /// It is a bundle in the image under the `.sig` tag, which is of the older format.
+    Misplaced,
 }
 
 /// A signature that is valid.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::credential_files::{Keys, read};
 use super::credential_helper::Helpers;
 use crate::error::Result;
+use crate::files::reading;
 
 /// A password or token: wiped when dropped, and never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -135,7 +136,9 @@ impl Credentials {
         }
         let keys = Keys::of(host, path);
         for file in &self.0.sources.files {
-            let Some(config) = read(file)? else { continue };
+            let path = file.clone();
+            let config = reading(&[file], move || read(&path)).await?;
+            let Some(config) = config else { continue };
             if let Some(found) = config.find(&keys, file, &self.0.sources.programs, helpers).await?
             {
                 return Ok(found);

@@ -1,27 +1,24 @@
 //! `detach`: takes what is attached to a chart off again. All of it is found, and everything that speaks against it
 //! looked for, before anything is removed; what was removed is known at every moment.
 
+mod needed;
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::resolve::{Places, Resolved, resolve};
-use super::tree::{
-    Attachment, COSIGN_TAG, COSIGN_TAGS, FALLBACK_TAG, Held, REFERRERS, Tree, TreePlace, TreeRun,
-};
+use super::tree::{Attachment, COSIGN_TAG, FALLBACK_TAG, REFERRERS, Tree, TreePlace, TreeRun};
 use super::world::World;
-use crate::chart::{CONFIG as HELM_CONFIG, ChartReference, Digest};
+use crate::chart::{ChartReference, Digest};
 use crate::error::{Error, Reason, Result};
-use crate::registry::{Access, ReferrerManifest, Referrers as Answer, Repository, SignatureImage};
-use crate::store::{
-    FallbackTag, Layers, Removed, SignatureStore, check_unlisted, remove_entries, remove_layers,
-};
-
-/// Tags that are looked at side by side.
-const SIDE_BY_SIDE: usize = 8;
+use crate::registry::{Access, Descriptor, ReferrerManifest, Repository};
+use crate::store::{Removed, check_unlisted, remove_entries, remove_layers};
+use needed::{deletions, may_go, tag_targets};
 
 /// A run of `detach`.
 pub struct DetachRun {
@@ -116,7 +113,8 @@ impl Detachment {
     /// gone, then the manifests.
     ///
     /// # Errors
-    /// Undecided, when the registry does not let us, or others keep putting it back. The targets tell what is done.
+    /// Undecided, when the registry does not let us, or others keep putting it back. Refused (`wrong-chart`), when
+    /// something else has come to need a manifest since it was found. The targets tell what is done.
     pub async fn remove(&self, world: &World) -> Result<()> {
         world.enter("taking it out of the lists");
         let mut failure = None;
@@ -144,27 +142,28 @@ impl Detachment {
         for settled in join_all(settled).await {
             failure = failure.or(settled.err());
         }
-        match failure {
-            Some(error) => Err(error),
-            None => self.delete(world).await,
+        if let Some(error) = failure {
+            return Err(error);
         }
+        self.delete(world).await?;
+        if self.is_done() {
+            return Ok(());
+        }
+        Err(Error::undecided(Reason::UnsupportedFormat, "nothing could be done about some of it"))
     }
 
     /// What is to be taken out of each list.
     fn removals(&self) -> Vec<(Removal, Vec<&Target>)> {
         let mut removals: Vec<(Removal, Vec<&Target>)> = Vec::new();
         for target in &self.targets {
-            let removal = match (target.place, &target.attachment.held) {
-                (FALLBACK_TAG, _) => Removal::Entries {
+            let removal = match target.place {
+                FALLBACK_TAG => Removal::Entries {
                     subject: target.subject_digest,
                     digests: target.manifest.into_iter().collect(),
                 },
-                (COSIGN_TAG, Some(Held { manifest, layer, .. })) => Removal::Layers {
+                COSIGN_TAG if !target.layers().is_empty() => Removal::Layers {
                     tag: target.object.trim_start_matches("tag ").to_owned(),
-                    layers: match layer {
-                        Some(layer) => Layers::Some(vec![layer.clone()]),
-                        None => Layers::All(*manifest),
-                    },
+                    layers: target.layers().to_vec(),
                 },
                 _ => continue,
             };
@@ -180,11 +179,24 @@ impl Detachment {
     }
 
     async fn delete(&self, world: &World) -> Result<()> {
+        let stay = |deletion: &Deletion| matches!(deletion, Deletion::Never(_));
+        // A person may have thought about it for an hour since the tags were looked at.
+        let tagged = if self.manifests.values().all(stay) {
+            Ok(BTreeMap::new())
+        } else {
+            world.enter("looking once more whether anything else needs it");
+            tag_targets(&self.repository).await
+        };
         world.enter("deleting what nothing lists any more");
         let repository = self.repository.clone().for_delete();
         for (digest, deletion) in &self.manifests {
             let targets: Vec<&Target> =
                 self.targets.iter().filter(|target| target.manifest == Some(*digest)).collect();
+            let by_registry = targets.iter().find(|target| target.place == REFERRERS);
+            let still_may = async || match by_registry.or(targets.first()) {
+                Some(target) => may_go(&self.repository, &tagged, digest, target).await,
+                None => Ok(()),
+            };
             let stays = |why: &str| {
                 let note = format!("its manifest {digest} stays, and nothing lists it: {why}");
                 targets.iter().for_each(|target| *target.note.borrow_mut() = Some(note.clone()));
@@ -192,11 +204,16 @@ impl Detachment {
             match deletion {
                 Deletion::Never(why) => stays(why),
                 Deletion::May => {
-                    if let Err(error) = repository.delete_manifest(digest).await {
+                    let deleted = match still_may().await {
+                        Ok(()) => repository.delete_manifest(digest).await,
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = deleted {
                         stays(&error.to_string());
                     }
                 }
                 Deletion::Must => {
+                    still_may().await?;
                     repository.delete_manifest(digest).await?;
                     for target in targets.iter().filter(|target| target.place == REFERRERS) {
                         target.state.set(State::Unsettled);
@@ -214,7 +231,7 @@ impl Detachment {
 #[derive(Debug)]
 enum Removal {
     Entries { subject: Digest, digests: Vec<Digest> },
-    Layers { tag: String, layers: Layers },
+    Layers { tag: String, layers: Vec<Descriptor> },
 }
 
 impl Removal {
@@ -224,10 +241,7 @@ impl Removal {
             (Self::Entries { subject: one, .. }, Self::Entries { subject: other, .. }) => {
                 one == other
             }
-            (
-                Self::Layers { tag: one, layers: Layers::Some(_) },
-                Self::Layers { tag: other, layers: Layers::Some(_) },
-            ) => one == other,
+            (Self::Layers { tag: one, .. }, Self::Layers { tag: other, .. }) => one == other,
             _ => false,
         }
     }
@@ -237,10 +251,9 @@ impl Removal {
             (Self::Entries { digests, .. }, Self::Entries { digests: more, .. }) => {
                 digests.extend(more);
             }
-            (
-                Self::Layers { layers: Layers::Some(layers), .. },
-                Self::Layers { layers: Layers::Some(more), .. },
-            ) => layers.extend(more),
+            (Self::Layers { layers, .. }, Self::Layers { layers: more, .. }) => {
+                layers.extend(more);
+            }
             _ => {}
         }
     }
@@ -260,7 +273,8 @@ impl DetachRun {
     /// speaks against its removal. Nothing is changed.
     ///
     /// # Errors
-    /// Of resolving. Undecided: a place has not answered. Usage: a digest that names nothing that is attached, or
+    /// Of resolving. Undecided: a place has not answered, or one of cosign's tags leads to what no layer can be taken
+    /// out of (`unsupported-format`). Usage: a digest that names nothing that is attached, or
     /// several things. Refused (`wrong-chart`): what is somebody else's too.
     pub async fn find(
         &self,
@@ -305,7 +319,7 @@ impl DetachRun {
             }
         }
         world.enter("looking whether anything else needs it");
-        let manifests = deletions(&resolved, &targets).await?;
+        let manifests = deletions(&resolved.signatures, &targets).await?;
         let Tree { reference, manifest_digest, pinned, signature_repository, .. } = tree;
         let repository = resolved.signatures;
         Ok(Detachment {
@@ -347,6 +361,11 @@ impl Target {
         })
     }
 
+    /// The layers that it consists of, where a tag leads to an image that layers can be taken out of.
+    fn layers(&self) -> &[Descriptor] {
+        self.attachment.held.as_ref().map_or(&[], |held| &held.layers)
+    }
+
     /// Whether it is the same thing at the same place.
     fn is_of(&self, other: &Self) -> bool {
         let of = |target: &Self| {
@@ -375,7 +394,11 @@ fn named(tree: &Tree, digest: &Digest) -> Result<Vec<Target>> {
             if !(whole || itself || one.entry.as_ref() == Some(&text)) {
                 continue;
             }
-            let shares = one.held.as_ref().filter(|held| held.layer.is_some() && held.count > 1);
+            let target = Target::new(digest, place, one)?;
+            if place.place == COSIGN_TAG && target.layers().is_empty() {
+                return Err(no_image(&target));
+            }
+            let shares = one.held.as_ref().filter(|held| held.count > 1);
             match (shares, place.place, whole) {
                 // An image that several may have signed is not taken off as a whole.
                 (Some(held), COSIGN_TAG, true) => {
@@ -401,7 +424,7 @@ fn named(tree: &Tree, digest: &Digest) -> Result<Vec<Target>> {
             if let (Some(entry), true, false) = (&one.entry, itself, whole) {
                 entries.insert(entry, one);
             }
-            targets.push(Target::new(digest, place, one)?);
+            targets.push(target);
         }
     }
     if entries.len() > 1 {
@@ -416,6 +439,16 @@ fn named(tree: &Tree, digest: &Digest) -> Result<Vec<Target>> {
         return Err(error);
     }
     Ok(targets)
+}
+
+/// What is under one of cosign's tags, and is no image that a layer could be taken out of: it is not ours to change.
+fn no_image(target: &Target) -> Error {
+    let cause = format!("{} holds something that is no image of layers", target.object);
+    let error = Error::undecided(Reason::UnsupportedFormat, cause).line("digest", &target.named);
+    match &target.attachment.message {
+        Some(message) => error.note(message),
+        None => error,
+    }
 }
 
 /// Why `digest` is not among what is attached.
@@ -448,107 +481,4 @@ async fn not_attached(resolved: &Resolved, tree: &Tree, digest: &Digest) -> Erro
         }
         Err(error) => error,
     }
-}
-
-/// The manifests of what is to be taken off, and whether each may be deleted.
-async fn deletions(resolved: &Resolved, targets: &[Target]) -> Result<BTreeMap<Digest, Deletion>> {
-    let mut listed: BTreeMap<Digest, (&Target, bool)> = BTreeMap::new();
-    for target in targets {
-        let Some(manifest) = target.manifest else { continue };
-        let must = target.place == REFERRERS;
-        let (known, by_registry) = listed.entry(manifest).or_insert((target, must));
-        if must {
-            (*known, *by_registry) = (target, true);
-        }
-    }
-    if listed.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let tagged = tag_targets(&resolved.signatures).await;
-    let mut deletions = BTreeMap::new();
-    for (manifest, (target, must)) in listed {
-        // What an index names and is not there need not be deleted.
-        if !must && target.attachment.held.is_none() {
-            continue;
-        }
-        let deletion = match (may_go(resolved, &tagged, &manifest, target).await, must) {
-            (Ok(()), true) => Deletion::Must,
-            (Ok(()), false) => Deletion::May,
-            (Err(error), true) => return Err(error),
-            (Err(error), false) => Deletion::Never(error.to_string()),
-        };
-        deletions.insert(manifest, deletion);
-    }
-    Ok(deletions)
-}
-
-/// What every tag of the repository leads to.
-async fn tag_targets(repository: &Repository) -> Result<BTreeMap<Digest, String>> {
-    let tags = repository.tags().await?.unwrap_or_default();
-    let targets = stream::iter(tags).map(|tag| async move {
-        let target = repository.tag_target(&tag).await?;
-        Ok::<_, Error>(target.map(|target| (target, tag)))
-    });
-    let targets: Vec<_> = targets.buffer_unordered(SIDE_BY_SIDE).try_collect().await?;
-    Ok(targets.into_iter().flatten().collect())
-}
-
-/// Whether a manifest can be deleted without taking anything else away, as far as one can see.
-///
-/// # Errors
-/// Refused (`wrong-chart`): it cannot. Undecided: what could not be looked at.
-async fn may_go(
-    resolved: &Resolved,
-    tagged: &Result<BTreeMap<Digest, String>>,
-    manifest: &Digest,
-    target: &Target,
-) -> Result<()> {
-    let no = |why: String| {
-        Error::refused(Reason::WrongChart, "something else needs it")
-            .line("digest", manifest.to_string())
-            .cause(why)
-    };
-    let Some(held) = &target.attachment.held else {
-        let why = target.attachment.message.as_deref().unwrap_or("it is no manifest of one thing");
-        return Err(Error::undecided(Reason::UnsupportedFormat, format!("{manifest}: {why}")));
-    };
-    match held.subject {
-        Some(subject) if subject == target.subject_digest => {}
-        Some(subject) => return Err(no(format!("it says that it is attached to {subject}"))),
-        None => return Err(no("it does not say what it is attached to".to_owned())),
-    }
-    if target.attachment.artifact_type.as_deref() == Some(HELM_CONFIG) {
-        return Err(no("it is a chart itself".to_owned()));
-    }
-    if let Some(tag) = tagged.as_ref().map_err(Clone::clone)?.get(manifest) {
-        return Err(no(format!("tag {tag} leads to it")));
-    }
-    let repository = &resolved.signatures;
-    let attached = match repository.referrers(manifest).await {
-        Ok(Answer::Listed(entries)) => entries.len(),
-        Ok(Answer::Absent { .. }) => 0,
-        Err(error) if error.reason == Reason::Unauthorized => 0,
-        Err(error) => return Err(error),
-    };
-    if attached > 0 {
-        return Err(no(format!(
-            "{attached} of what is in the registry are attached to it in turn"
-        )));
-    }
-    let fallback = FallbackTag::new(repository, *manifest).discover().await;
-    if let Some(error) = fallback.error {
-        return Err(error);
-    }
-    if !fallback.candidates.is_empty() {
-        return Err(no(format!("{} lists what is attached to it in turn", fallback.object)));
-    }
-    for ending in COSIGN_TAGS {
-        let tag = format!("sha256-{}.{ending}", manifest.hex());
-        let found = repository.manifest(&tag).await?.filter(|found| found.digest != *manifest);
-        let empty = |bytes: &[u8]| matches!(SignatureImage::parse(bytes), Ok(Some(image)) if image.layers().len() == 0);
-        if found.is_some_and(|found| !empty(&found.bytes)) {
-            return Err(no(format!("tag {tag} holds what is attached to it in turn")));
-        }
-    }
-    Ok(())
 }

@@ -336,7 +336,7 @@ fn known(signatures: &[SignatureReport], hanging: &[Hanging]) -> Known {
 /// What others see of a valid signature.
 fn facts(one: &SignatureReport, digest: &str, hanging: &[Hanging]) -> SignatureFacts {
     let form = match (one.place, one.format) {
-        (Place::CosignTag, _) => Form::Tag,
+        (Place::CosignTag, Some(Format::Legacy)) => Form::Tag,
         (_, Some(Format::Legacy)) => Form::Referrer,
         _ => Form::Bundle,
     };
@@ -365,6 +365,7 @@ fn facts(one: &SignatureReport, digest: &str, hanging: &[Hanging]) -> SignatureF
         form,
         spot: match at {
             _ if overlooked => Spot::Overlooked,
+            _ if one.place == Place::CosignTag && form != Form::Tag => Spot::Misplaced,
             Some(0) | None => Spot::Found,
             Some(_) => Spot::Inside,
         },

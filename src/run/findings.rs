@@ -16,7 +16,7 @@ use super::report::{
 use super::resolve::Resolved;
 use crate::chart::{ChartManifest, shell_word};
 use crate::error::{Class, Error, Reason, Result};
-use crate::store::{Candidate, Content, Discovered, SignatureStore};
+use crate::store::{Candidate, Content, Discovered, ImageLayer, SignatureStore};
 use crate::verify::{
     Bundle, COSIGN_SIGN_PREDICATE, Judgement, LegacyAttestation, LegacySignature, Match,
     NamedVersion, Policy, Signer, SubjectKind, Target, Verified, Verifier, trusting,
@@ -250,14 +250,19 @@ impl<'a> Findings<'a> {
         };
         let report = match content {
             Ok(Content::Legacy(layers)) => {
-                report.format = Some(Format::Legacy);
-                let bundle = |pieces: LegacySignature| pieces.to_bundle();
-                return self.consider_legacy(&report, layers, bundle, question).await;
+                let layer = |pieces| Layer::legacy(pieces, LegacySignature::to_bundle);
+                return self.consider_layers(&report, layers, layer, question).await;
             }
             Ok(Content::Attestations(layers)) => {
-                report.format = Some(Format::Legacy);
-                let bundle = |pieces: LegacyAttestation| pieces.to_bundle();
-                return self.consider_legacy(&report, layers, bundle, question).await;
+                let layer = |pieces| Layer::legacy(pieces, LegacyAttestation::to_bundle);
+                return self.consider_layers(&report, layers, layer, question).await;
+            }
+            Ok(Content::Image(layers)) => {
+                let layer = |layer| match layer {
+                    ImageLayer::Legacy(pieces) => Layer::legacy(pieces, LegacySignature::to_bundle),
+                    ImageLayer::Bundle(bytes) => Layer::bundle(bytes),
+                };
+                return self.consider_layers(&report, layers, layer, question).await;
             }
             Ok(Content::Detached(pieces)) => {
                 report.format = Some(Format::Legacy);
@@ -279,12 +284,12 @@ impl<'a> Findings<'a> {
         self.signatures.push(report);
     }
 
-    /// Looks at the legacy signatures or attestations of one manifest, each a candidate of its own.
-    async fn consider_legacy<T>(
+    /// Looks at what one manifest holds a layer each of, each a candidate of its own.
+    async fn consider_layers<T>(
         &mut self,
         blank: &SignatureReport,
-        layers: Vec<Result<T>>,
-        bundle: impl Fn(T) -> Result<Bundle>,
+        layers: Vec<T>,
+        read: impl Fn(T) -> Layer,
         question: &Question<'_>,
     ) {
         let total = layers.len();
@@ -298,9 +303,11 @@ impl<'a> Findings<'a> {
                 self.undecided.push(error.note(not_looked_at(total - seen)));
                 return;
             }
-            let report = match layer {
-                Ok(pieces) => self.weigh(blank.clone(), bundle(pieces), None, question).await,
-                Err(error) => self.fail(blank.clone(), error),
+            let Layer { format, content } = read(layer);
+            let blank = SignatureReport { format: Some(format), ..blank.clone() };
+            let report = match content {
+                Ok((bundle, bytes)) => self.weigh(blank, bundle, bytes, question).await,
+                Err(error) => self.fail(blank, error),
             };
             self.looked_at += 1;
             self.signatures.push(report);
@@ -525,6 +532,25 @@ impl<'a> Findings<'a> {
         }
         Err(Error::new(Class::Unsigned, Reason::Unsigned, "unsigned")
             .line("looked in", places.join(", ")))
+    }
+}
+
+/// One of several candidates in one manifest: the bundle that it is or was turned into, and its bytes where it was
+/// one from the start; or why it could not be had.
+struct Layer {
+    format: Format,
+    content: Result<(Result<Bundle>, Option<Vec<u8>>)>,
+}
+
+impl Layer {
+    fn legacy<T>(pieces: Result<T>, bundle: impl Fn(&T) -> Result<Bundle>) -> Self {
+        let content = pieces.map(|pieces| (bundle(&pieces), None));
+        Self { format: Format::Legacy, content }
+    }
+
+    fn bundle(bytes: Result<Vec<u8>>) -> Self {
+        let content = bytes.map(|bytes| (Bundle::parse(&bytes), Some(bytes)));
+        Self { format: Format::Bundle, content }
     }
 }
 

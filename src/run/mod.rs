@@ -23,10 +23,6 @@ mod trust;
 mod verify;
 mod world;
 
-use std::path::Path;
-
-use crate::error::{Error, Reason, Result};
-
 pub use detach::{DetachRun, Detachment, State, Target};
 pub use doctor::{Diagnosis, DoctorRun, Known, ListingReport};
 pub use findings::{Formats, Limits, Scope};
@@ -49,34 +45,3 @@ pub use tree::{Attachment, Claimed, Tree, TreePlace, TreeRun};
 pub use trust::{Trust, Trusted};
 pub use verify::{VerifyObject, VerifyRun, VerifySource};
 pub use world::{Progress, World};
-
-/// The largest file that is read where the time is kept: that takes milliseconds, a thread of its own takes as many.
-const MAX_AT_ONCE: u64 = 4 << 20;
-
-/// Reads `files`: at once where each is an ordinary and small one, or none, else away from the thread that keeps
-/// the time.
-async fn reading<T: Send + 'static>(
-    files: &[&Path],
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    // What has no size may be of the kind that waits for somebody to write.
-    let at_once = files.iter().all(|file| match std::fs::metadata(file) {
-        Ok(file) => file.is_file() && (1..=MAX_AT_ONCE).contains(&file.len()),
-        Err(_) => true,
-    });
-    if at_once { work() } else { off_thread(work).await }
-}
-
-/// Reads files away from the thread that keeps the time: a pipe that nobody writes to must not outlast the
-/// time-out.
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Error::undecided(Reason::LimitReached, "reading a file was given up")),
-        },
-    }
-}

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
-use super::off_thread;
 use super::report::{HelmEntryReport, Outcome, ProvenanceReport};
 use crate::chart::Digest;
 use crate::error::{Class, Error, Reason, Result};
+use crate::files::off_thread;
 use crate::verify::{
     Keyring, MAX_KEYRING_BYTES, NamedVersion, ProvMode, RuleProvenance, VerifiedProvenance,
     verify_provenance,

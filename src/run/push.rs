@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::World;
 use super::packaged::{MAX_CHART_BYTES, check_named};
 use super::report::{Chart, Outcome, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::sign::{SignObject, SignRun};
-use super::{World, off_thread};
 use crate::chart::{
     Archive, Argument, ChartReference, Digest, HelmPush, MANIFEST, RepositoryPrefix, shell_word,
 };
 use crate::error::{Class, Error, Reason, Result};
+use crate::files::off_thread;
 use crate::registry::{Access, Registry};
 use crate::verify::MAX_PROVENANCE_BYTES;
 

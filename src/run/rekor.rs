@@ -9,14 +9,15 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::World;
 use super::packaged::read_chart;
 use super::push::read_prov;
 use super::report::{HelmEntryReport, ProvenanceReport};
 use super::resolve::{Places, resolve};
 use super::trust::{Trust, Trusted};
-use super::{World, off_thread};
 use crate::chart::{Argument, Digest};
 use crate::error::{Class, Error, Reason, Result};
+use crate::files::off_thread;
 use crate::net;
 use crate::registry::{Access, Registry};
 use crate::sign::{LogQuery, RekorV1};

@@ -5,13 +5,13 @@ use std::path::Path;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use super::off_thread;
 use super::packaged::read_chart;
 use super::rekor::{MAX_ENTRIES, RekorRun, SIDE_BY_SIDE, check_no_version, judge};
 use super::report::{LogReport, Status};
 use super::resolve::resolve;
 use crate::chart::{Argument, Digest};
 use crate::error::{Class, Error, Reason, Result};
+use crate::files::off_thread;
 use crate::net::bounded_line;
 use crate::sign::{LogQuery, RekorV1};
 use crate::verify::{EntryContent, EntrySigner, Verifier};

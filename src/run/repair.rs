@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::doctor::{DoctorRun, Hanging};
 use super::findings::Question;
-use super::off_thread;
 use super::report::{Attached, Place};
 use super::resolve::Resolved;
 use super::trust::Trusted;
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
-use crate::registry::{BUNDLE_V03, IndexFault};
+use crate::files::off_thread;
+use crate::registry::{BUNDLE_V03, IndexFault, Repository};
 use crate::store::{
     BundleFile, Content, SignatureStore, Through, attach, prove_write_access, repair_fallback_tag,
     survey,
@@ -135,9 +135,15 @@ impl DoctorRun {
         let repository = &resolved.signatures;
         let digest = Digest::of(&bundle.bytes);
         let mut missing = Vec::new();
+        let is_listed = |subject: &Digest| {
+            let at = hanging.iter().find(|at| at.subject == *subject);
+            at.is_some_and(|at| at.visible().lists_bundle(&digest, subject))
+        };
+        // A manifest outlives the blob that it names where a clean-up went wrong.
+        let any = resolved.subjects().iter().any(|subject| is_listed(&subject.digest));
+        let is_there = any && holds(repository, &digest, bundle.bytes.len()).await?;
         for subject in resolved.subjects() {
-            let at = hanging.iter().find(|at| at.subject == subject.digest);
-            if at.is_some_and(|at| at.visible().lists_bundle(&digest)) {
+            if is_there && is_listed(&subject.digest) {
                 continue;
             }
             let listing = survey(repository, &subject.digest).await?;
@@ -164,6 +170,15 @@ impl DoctorRun {
         }
         let settled = attached.iter_mut().map(|one| one.settle());
         futures_util::future::join_all(settled).await.into_iter().collect()
+    }
+}
+
+/// Whether the repository serves this blob. What it serves in its place is as good as nothing, and is stored anew.
+async fn holds(repository: &Repository, digest: &Digest, bytes: usize) -> Result<bool> {
+    match repository.blob(digest, bytes).await {
+        Ok(found) => Ok(found.is_some()),
+        Err(error) if matches!(error.reason, Reason::Malformed | Reason::LimitReached) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

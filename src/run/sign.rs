@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::World;
 use super::formats::Making;
 use super::packaged::read_chart;
 use super::report::{Chart, Outcome, TrustReport, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::skip::{SkipIfSigned, leave_alone};
 use super::verify::describe;
-use super::{World, reading};
 use crate::chart::version::TagMeaning;
 use crate::chart::{Archive, Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
+use crate::files::reading;
 use crate::registry::{Access, Registry};
 use crate::sign::Signer;
 use crate::store::{bundle_path, write_bundle};

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::packaged::read_chart;
 use super::push::{prov_path, read_prov};
-use super::reading;
 use super::report::{Chart, Format, Outcome, Place, SignatureReport, SubjectReport};
 use super::sign::{SignObject, SignRun};
 use super::skip::leave_alone;
 use crate::chart::Digest;
 use crate::error::{Error, Result};
+use crate::files::reading;
 use crate::store::{BundlePlace, bundle_path, sidecar};
 use crate::verify::{Statement, SubjectKind, UnverifiedProvenance};
 

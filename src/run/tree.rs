@@ -1,5 +1,7 @@
 //! What is attached to a chart, wherever it hangs: a listing, in which nothing is verified.
 
+mod contents;
+
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -11,31 +13,19 @@ use super::World;
 use super::findings::Limits;
 use super::resolve::{Places, Resolved, resolve};
 use crate::chart::{ChartReference, Digest, RepositoryPrefix};
-use crate::error::{Error, Reason, Result};
-use crate::registry::{
-    Access, Descriptor, Index, RawManifest, ReferrerManifest, Registry, Repository, SignatureImage,
-};
+use crate::error::{Error, Result};
+use crate::registry::{Access, Descriptor, RawManifest, Registry, Repository, SignatureImage};
 use crate::store::{Discovered, FallbackTag, Referrers, SignatureStore};
-use crate::verify::{Bundle, COSIGN_SIGN_PREDICATE, ClaimedSigner, MAX_BUNDLE_BYTES};
+use crate::verify::ClaimedSigner;
 
 /// Attachments that are fetched side by side.
 const SIDE_BY_SIDE: usize = 8;
 /// The tags that cosign 2 hangs things under: their endings.
 pub(super) const COSIGN_TAGS: [&str; 3] = ["sig", "att", "sbom"];
-/// What the media types of all bundle versions begin with.
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 /// The kinds of places.
 pub(super) const REFERRERS: &str = "referrers";
 pub(super) const FALLBACK_TAG: &str = "fallback-tag";
 pub(super) const COSIGN_TAG: &str = "cosign-tag";
-const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const DSSE: &str = "application/vnd.dsse.envelope.v1+json";
-const IN_TOTO: &str = "application/vnd.in-toto+json";
-const NOTATION: &str = "application/vnd.cncf.notary.signature";
-const CERTIFICATE_ANNOTATION: &str = "dev.sigstore.cosign/certificate";
-const CREATED_ANNOTATION: &str = "org.opencontainers.image.created";
-/// Parts of the names of the formats of bills of materials.
-const SBOMS: [&str; 3] = ["spdx", "cyclonedx", "syft"];
 
 /// A run of `tree`.
 pub struct TreeRun {
@@ -131,8 +121,8 @@ pub(super) struct Held {
     pub manifest: Digest,
     /// What that says it refers to.
     pub subject: Option<Digest>,
-    /// The layer, where one manifest holds several things.
-    pub layer: Option<Descriptor>,
+    /// The layers that it consists of; none where no layer can be taken out.
+    pub layers: Vec<Descriptor>,
     /// How many things the manifest holds.
     pub count: usize,
 }
@@ -290,7 +280,7 @@ impl TreeRun {
                 return vec![Attachment { message: Some(message), ..claims }];
             }
             match repository.manifest(&candidate.digest.to_string()).await {
-                Ok(Some(found)) => read(&found, claims, repository, budget).await,
+                Ok(Some(found)) => contents::of_referrer(&found, claims, repository, budget).await,
                 Ok(None) => {
                     let message = Some("listed, and not there".to_owned());
                     vec![Attachment { message, ..claims }]
@@ -332,14 +322,23 @@ async fn tagged(
         Ok(None) => {}
         // GitLab answers a tag that spells a digest with what has that digest.
         Ok(Some(found)) if found.digest == *subject => place.status = "no tag".to_owned(),
-        Ok(Some(found)) if is_empty(&found) => place.status = "none".to_owned(),
         Ok(Some(found)) => {
+            let image = SignatureImage::parse(&found.bytes).ok().flatten();
+            // One that has lost all its layers holds nothing.
+            if image.as_ref().is_some_and(|image| image.layers().len() == 0) {
+                place.status = "none".to_owned();
+                return place;
+            }
             let claims = Attachment {
                 digest: found.digest.to_string(),
                 kind: "unknown",
                 ..Attachment::default()
             };
-            place.attached = read(&found, claims, repository, budget).await;
+            place.attached = contents::of_image(&found, claims, repository, budget).await;
+            if image.is_none() {
+                let held = place.attached.iter_mut().filter_map(|one| one.held.as_mut());
+                held.for_each(|held| held.layers.clear());
+            }
             place.status = format!("{} found", place.attached.len());
         }
         Err(error) => {
@@ -351,134 +350,7 @@ async fn tagged(
     place
 }
 
-/// Whether an image has lost all its layers.
-fn is_empty(found: &RawManifest) -> bool {
-    let image = SignatureImage::parse(&found.bytes);
-    matches!(image, Ok(Some(image)) if image.layers().len() == 0)
-}
-
 fn cause_of(error: &Error) -> String {
     let cause = error.lines.iter().find(|line| line.label == "cause");
     cause.map_or_else(|| error.what.clone(), |line| line.text.clone())
-}
-
-/// What a manifest turns out to be: one thing, or with cosign's tags one a layer.
-async fn read(
-    found: &RawManifest,
-    claims: Attachment,
-    repository: &Repository,
-    budget: &Budget,
-) -> Vec<Attachment> {
-    budget.spend(found.bytes.len());
-    let claims = Attachment { media_type: found.media_type.clone(), ..claims };
-    if let Ok(Some(_)) = Index::parse(&found.bytes) {
-        return vec![Attachment { kind: "other", ..claims }];
-    }
-    let manifest = match ReferrerManifest::parse(&found.bytes) {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            return vec![Attachment { kind: "other", message: Some(cause_of(&error)), ..claims }];
-        }
-    };
-    let config = manifest.config.as_ref().map(|config| config.media_type.clone());
-    let subject = manifest.subject.as_ref().map(|subject| subject.digest);
-    let held = Held { manifest: found.digest, subject, layer: None, count: 1 };
-    let claims = Attachment {
-        held: Some(held),
-        media_type: manifest.media_type.clone().or(claims.media_type),
-        artifact_type: manifest.artifact_type.clone().or(claims.artifact_type).or(config),
-        size: Some(manifest.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))),
-        claimed_time: manifest.annotations.get(CREATED_ANNOTATION).cloned().or(claims.claimed_time),
-        ..claims
-    };
-    let bundle = manifest.layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE));
-    if let Some(layer) = bundle {
-        let read = read_bundle(layer, repository, budget).await;
-        return vec![of_bundle(read, claims)];
-    }
-    let mut by_layer: Vec<_> =
-        manifest.layers.iter().filter_map(|layer| of_layer(layer, &claims)).collect();
-    if !by_layer.is_empty() {
-        let count = by_layer.len();
-        by_layer.iter_mut().filter_map(|one| one.held.as_mut()).for_each(|held| held.count = count);
-        return by_layer;
-    }
-    let artifact_type = claims.artifact_type.as_deref().unwrap_or_default();
-    let (kind, format) = match artifact_type {
-        NOTATION => ("signature", Some("notation")),
-        kind if is_sbom(kind) || manifest.layers.iter().any(|layer| is_sbom(&layer.media_type)) => {
-            ("sbom", None)
-        }
-        _ => ("other", None),
-    };
-    vec![Attachment { kind, format, ..claims }]
-}
-
-fn is_sbom(media_type: &str) -> bool {
-    SBOMS.iter().any(|name| media_type.contains(name))
-}
-
-async fn read_bundle(
-    layer: &Descriptor,
-    repository: &Repository,
-    budget: &Budget,
-) -> Result<Bundle> {
-    let bytes = match layer.inlined()? {
-        Some(bytes) => bytes,
-        None => {
-            let bound = usize::try_from(layer.size).unwrap_or(usize::MAX).min(MAX_BUNDLE_BYTES);
-            let bytes = repository.blob(&layer.digest, bound).await?.ok_or_else(|| {
-                Error::undecided(Reason::Unreachable, "the bundle is named, and not there")
-            })?;
-            budget.spend(bytes.len());
-            bytes
-        }
-    };
-    Bundle::parse(&bytes)
-}
-
-fn of_bundle(read: Result<Bundle>, claims: Attachment) -> Attachment {
-    let claims = Attachment { format: Some("bundle"), ..claims };
-    match read {
-        Ok(bundle) => {
-            let predicate = bundle.statement().map(|statement| statement.predicate_type.clone());
-            let signs = predicate.as_deref().is_none_or(|kind| kind == COSIGN_SIGN_PREDICATE);
-            Attachment {
-                kind: if signs { "signature" } else { "attestation" },
-                predicate_type: predicate.or(claims.predicate_type),
-                claimed_signer: Claimed::of(ClaimedSigner::of_bundle(&bundle)),
-                ..claims
-            }
-        }
-        // What was read and is no bundle will be none the next time.
-        Err(error) if error.class == crate::error::Class::Refused => {
-            Attachment { kind: "other", message: Some(error.to_string()), ..claims }
-        }
-        Err(error) => Attachment { kind: "unknown", message: Some(cause_of(&error)), ..claims },
-    }
-}
-
-/// One of the things that cosign's tags hold a layer each of.
-fn of_layer(layer: &Descriptor, claims: &Attachment) -> Option<Attachment> {
-    let (kind, format) = match layer.media_type.as_str() {
-        SIMPLE_SIGNING => ("signature", "legacy"),
-        DSSE => ("attestation", "dsse"),
-        IN_TOTO => ("attestation", "in-toto"),
-        _ => return None,
-    };
-    let annotation = |key: &str| layer.annotations.get(key);
-    let predicate = annotation("predicateType").or_else(|| annotation("in-toto.io/predicate-type"));
-    let certificate = annotation(CERTIFICATE_ANNOTATION);
-    Some(Attachment {
-        digest: layer.digest.to_string(),
-        media_type: Some(layer.media_type.clone()),
-        size: Some(layer.size),
-        kind,
-        format: Some(format),
-        predicate_type: predicate.cloned().or_else(|| claims.predicate_type.clone()),
-        claimed_signer: certificate.and_then(|pem| Claimed::of(ClaimedSigner::of_pem(pem))),
-        entry: Some(layer.entry_digest().to_string()),
-        held: claims.held.clone().map(|held| Held { layer: Some(layer.clone()), ..held }),
-        ..claims.clone()
-    })
 }

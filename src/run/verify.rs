@@ -5,6 +5,7 @@ mod prov;
 
 use std::path::{Path, PathBuf};
 
+use super::World;
 use super::findings::{Accepted, Findings, Formats, Limits, Question, Scope};
 use super::packaged::read_chart;
 use super::provenance::ProvCheck;
@@ -13,7 +14,6 @@ use super::report::{Chart, Outcome, Place, PolicyReport, Status, Verdict};
 use super::resolve::{ChartName, Places, Resolved, resolve};
 use super::rules::{Judges, PolicySource};
 use super::trust::{Trust, Trusted};
-use super::{World, off_thread, reading};
 use notes::note;
 use prov::{asks_for_provenance, with_provenance};
 
@@ -22,6 +22,7 @@ pub(super) use notes::describe;
 use crate::chart::version::TagMeaning;
 use crate::chart::{Argument, ChartReference, Digest, RepositoryPrefix, shell_word};
 use crate::error::{Class, Error, Reason, Result};
+use crate::files::{off_thread, reading};
 use crate::registry::{Access, Registry, Repository};
 use crate::store::{
     AttestationTag, BundleFile, CosignTag, DetachedSignature, FallbackTag, Referrers,

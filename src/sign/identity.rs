@@ -18,6 +18,7 @@ use super::spiffe::WorkloadApi;
 use super::token::{AUDIENCE, MAX_TOKEN_BYTES, Token, bad};
 use super::token_file::{read, text};
 use crate::error::Result;
+use crate::files::reading;
 use crate::net;
 
 /// How a JWT begins: `{"` in base64url.
@@ -247,7 +248,8 @@ impl TokenSource {
             }
             Self::Command(platform, program) => platform.ask(program, audience).await,
             Self::File(path) | Self::Projected(Projected { path, .. }) => {
-                read(path).and_then(|text| Token::parse(&text))
+                let file = path.clone();
+                reading(&[path], move || read(&file).and_then(|text| Token::parse(&text))).await
             }
             Self::Spiffe(agent) => agent.ask(audience).await,
             Self::Google(google) => google.ask(net, audience).await,

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 
-use super::listing::{missing, unpack};
+use super::listing::{missing, unpack_image};
 use super::shared_tag::SharedEdit;
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::{Digest, MANIFEST};
@@ -39,23 +39,22 @@ pub(super) async fn for_writing(
     repository: &Repository,
     subject: &Digest,
 ) -> Result<SignatureImage> {
-    let image = image_under(repository, &tag_of(subject)).await?;
-    Ok(image.map(|(_, image)| image).unwrap_or_default())
+    Ok(image_under(repository, &tag_of(subject)).await?.unwrap_or_default())
 }
 
-/// The image under one of cosign's tags, and its digest.
+/// The image under one of cosign's tags.
 ///
 /// # Errors
 /// As [`for_writing`].
 pub(super) async fn image_under(
     repository: &Repository,
     tag: &str,
-) -> Result<Option<(Digest, SignatureImage)>> {
+) -> Result<Option<SignatureImage>> {
     let Some(found) = repository.manifest(tag).await? else { return Ok(None) };
     let image = SignatureImage::parse(&found.bytes)
         .map_err(|cause| Error::undecided(Reason::Malformed, format!("tag {tag}: {cause}")))?;
     match image {
-        Some(image) => Ok(Some((found.digest, image))),
+        Some(image) => Ok(Some(image)),
         None => {
             let cause = format!("tag {tag} holds something that is no signature");
             Err(Error::undecided(Reason::UnsupportedFormat, cause))
@@ -124,6 +123,6 @@ impl SignatureStore for CosignTag<'_> {
         let found = self.found.borrow().clone();
         let found = found.filter(|found| found.digest == candidate.digest);
         let found = found.ok_or_else(|| missing("signature manifest", &candidate.digest))?;
-        unpack(self.repository, &found, read).await
+        unpack_image(self.repository, &found, read).await
     }
 }

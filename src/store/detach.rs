@@ -58,23 +58,15 @@ pub async fn remove_entries(
     Ok(Removed(Waiting::Index(unsettled)))
 }
 
-/// What is taken out of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Layers {
-    /// These, annotations included.
-    Some(Vec<Descriptor>),
-    /// All that are in the image of this digest.
-    All(Digest),
-}
-
-/// Takes layers out of the image under `tag`. What is answered is still to be settled.
+/// Takes these very layers, annotations included, out of the image under `tag`. What is answered is still to be
+/// settled.
 ///
 /// # Errors
 /// Undecided, when the registry does not take the image, or the tag holds something else.
 pub async fn remove_layers(
     repository: &Repository,
     tag: String,
-    layers: Layers,
+    layers: Vec<Descriptor>,
 ) -> Result<Removed> {
     let edit = LayersGone { tag, layers };
     let unsettled = Unsettled::make(repository, edit, Pace::default()).await?;
@@ -141,11 +133,11 @@ pub(super) struct LayersGone {
     /// The tag.
     pub(super) tag: String,
     /// The layers.
-    pub(super) layers: Layers,
+    pub(super) layers: Vec<Descriptor>,
 }
 
 impl SharedEdit for LayersGone {
-    type Read = Option<(Digest, SignatureImage)>;
+    type Read = Option<SignatureImage>;
 
     // A config is stored before each write, in two requests where the registry wants it so.
     const STEPS: u32 = 2;
@@ -159,13 +151,7 @@ impl SharedEdit for LayersGone {
     }
 
     fn holds(&self, read: &Self::Read) -> bool {
-        match (&self.layers, read) {
-            (_, None) => true,
-            (Layers::Some(layers), Some((_, image))) => {
-                !layers.iter().any(|layer| image.contains(layer))
-            }
-            (Layers::All(digest), Some((found, _))) => found != digest,
-        }
+        read.as_ref().is_none_or(|image| !self.layers.iter().any(|layer| image.contains(layer)))
     }
 
     async fn edited(
@@ -174,11 +160,7 @@ impl SharedEdit for LayersGone {
         read: &Self::Read,
     ) -> Result<(&'static str, Bytes)> {
         let empty = SignatureImage::default();
-        let image = read.as_ref().map_or(&empty, |(_, image)| image);
-        let parts = match &self.layers {
-            Layers::Some(layers) => image.without(layers),
-            Layers::All(_) => empty.without(&[]),
-        };
+        let parts = read.as_ref().unwrap_or(&empty).without(&self.layers);
         repository.push_blob(parts.config).await?;
         Ok((MANIFEST, parts.manifest))
     }

@@ -58,6 +58,8 @@ pub struct Stated {
     pub artifact_type: Option<String>,
     /// The kind of statement, by its annotation.
     pub predicate_type: Option<String>,
+    /// What it refers to.
+    pub subject: Option<Digest>,
     /// The bundles among its layers.
     pub bundles: Vec<Digest>,
     /// Whether a layer of it is a signature as cosign made them before bundles.
@@ -127,11 +129,14 @@ impl Inspected {
         self.listed.iter().find(|one| one.digest == digest)
     }
 
-    /// Whether the place lists a manifest with this bundle.
-    pub fn lists_bundle(&self, bundle: &Digest) -> bool {
-        self.listed.iter().any(
-            |one| matches!(&one.behind, Behind::There(stated) if stated.bundles.contains(bundle)),
-        )
+    /// Whether the place lists a manifest that says it attaches this bundle, and no other, to `subject`. Whether the
+    /// bundle is there is another question.
+    pub fn lists_bundle(&self, bundle: &Digest, subject: &Digest) -> bool {
+        let attaches = |stated: &Stated| {
+            stated.bundles == [*bundle] && stated.subject.as_ref() == Some(subject)
+        };
+        let there = |one: &Listed| matches!(&one.behind, Behind::There(stated) if attaches(stated));
+        self.listed.iter().any(there)
     }
 }
 
@@ -292,6 +297,7 @@ fn stated(manifest: &ReferrerManifest) -> Stated {
     Stated {
         artifact_type: manifest.artifact_type.clone().or(config),
         predicate_type: manifest.annotations.get(PREDICATE_ANNOTATION).cloned(),
+        subject: manifest.subject.as_ref().map(|subject| subject.digest),
         bundles: manifest.layers.iter().filter(holds_bundle).map(|layer| layer.digest).collect(),
         legacy: manifest.layers.iter().any(|layer| layer.media_type == SIMPLE_SIGNING),
     }

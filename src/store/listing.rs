@@ -6,13 +6,16 @@ use std::cell::Cell;
 use serde::Deserialize;
 
 use super::{
-    BUNDLE_MEDIA_TYPE_PREFIX, CREATED_ANNOTATION, Candidate, Content, Discovered,
+    BUNDLE_MEDIA_TYPE_PREFIX, CREATED_ANNOTATION, Candidate, Content, Discovered, ImageLayer,
     PREDICATE_ANNOTATION, legacy,
 };
 use crate::chart::Digest;
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Descriptor, Entry, Index, RawManifest, ReferrerManifest, Repository};
 use crate::verify::{MAX_BUNDLE_BYTES, SIMPLE_SIGNING};
+
+/// What is wrong with a manifest that is no signature's though it looks like one.
+const NO_MANIFEST: &str = "not a signature manifest";
 
 /// What a listing holds. An entry that cannot be read hides none of the others, and is not passed over
 /// in silence either.
@@ -78,32 +81,63 @@ pub(super) fn missing(what: &str, digest: &Digest) -> Error {
     Error::undecided(Reason::Unreachable, format!("{what} {digest} is listed and not there"))
 }
 
-/// What a manifest holds.
+/// Reads a manifest that may hold signatures; nothing where it holds none. Its bytes are added to `read`.
+fn opened(raw: &RawManifest, read: &Cell<u64>) -> Result<Option<ReferrerManifest>> {
+    count(&raw.bytes, read);
+    if let Ok(Some(_)) = Index::parse(&raw.bytes) {
+        return Ok(None);
+    }
+    if !holds_a_signature(&raw.bytes) {
+        return Ok(None);
+    }
+    // These are the bytes that the digest names: asking again will not make a signature of them.
+    let manifest = ReferrerManifest::parse(&raw.bytes).map_err(|error| Error {
+        class: Class::Refused,
+        what: NO_MANIFEST.to_owned(),
+        ..error
+    })?;
+    Ok(Some(manifest))
+}
+
+fn count(bytes: &[u8], read: &Cell<u64>) {
+    read.set(read.get().saturating_add(bytes.len() as u64));
+}
+
+fn is_bundle(layer: &Descriptor) -> bool {
+    layer.media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX)
+}
+
+/// What the image under a `.sig` tag holds. Everybody who signs appends a layer to it, so that each is a candidate of
+/// its own: a bundle that somebody puts there hides none of the signatures.
+pub(super) async fn unpack_image(
+    repository: &Repository,
+    raw: &RawManifest,
+    read: &Cell<u64>,
+) -> Result<Content> {
+    let Some(manifest) = opened(raw, read)? else { return Ok(Content::Other) };
+    let signatures = legacy::signatures(repository, &manifest, read).await;
+    if !manifest.layers.iter().any(is_bundle) {
+        return signatures.map(Content::Legacy);
+    }
+    let mut layers: Vec<ImageLayer> = match signatures {
+        Ok(signatures) => signatures.into_iter().map(ImageLayer::Legacy).collect(),
+        Err(error) => vec![ImageLayer::Legacy(Err(error))],
+    };
+    match legacy::bundles(repository, &manifest, read).await {
+        Ok(bundles) => layers.extend(bundles.into_iter().map(ImageLayer::Bundle)),
+        Err(error) => layers.push(ImageLayer::Bundle(Err(error))),
+    }
+    Ok(Content::Image(layers))
+}
+
+/// What a manifest that refers to a chart holds: one bundle, or legacy signatures.
 pub(super) async fn unpack(
     repository: &Repository,
     raw: &RawManifest,
     read: &Cell<u64>,
 ) -> Result<Content> {
-    let count = |bytes: &[u8]| read.set(read.get().saturating_add(bytes.len() as u64));
-    count(&raw.bytes);
-    if let Ok(Some(_)) = Index::parse(&raw.bytes) {
-        return Ok(Content::Other);
-    }
-    if !holds_a_signature(&raw.bytes) {
-        return Ok(Content::Other);
-    }
-    // These are the bytes that the digest names: asking again will not make a signature of them.
-    let no_manifest = "not a signature manifest";
-    let manifest = ReferrerManifest::parse(&raw.bytes).map_err(|error| Error {
-        class: Class::Refused,
-        what: no_manifest.to_owned(),
-        ..error
-    })?;
-    let bundles: Vec<_> = manifest
-        .layers
-        .iter()
-        .filter(|layer| layer.media_type.starts_with(BUNDLE_MEDIA_TYPE_PREFIX))
-        .collect();
+    let Some(manifest) = opened(raw, read)? else { return Ok(Content::Other) };
+    let bundles: Vec<_> = manifest.layers.iter().filter(|layer| is_bundle(layer)).collect();
     let layer = match bundles.as_slice() {
         [layer] => *layer,
         [] if manifest.layers.iter().any(|l| l.media_type == SIMPLE_SIGNING) => {
@@ -111,7 +145,7 @@ pub(super) async fn unpack(
         }
         [] => return Ok(Content::Other),
         more => {
-            return Err(Error::refused(Reason::Malformed, no_manifest)
+            return Err(Error::refused(Reason::Malformed, NO_MANIFEST)
                 .cause(format!("it holds {} bundles", more.len())));
         }
     };
@@ -129,6 +163,6 @@ pub(super) async fn unpack(
         .blob(&layer.digest, bound)
         .await?
         .ok_or_else(|| missing("bundle", &layer.digest))?;
-    count(&bytes);
+    count(&bytes, read);
     Ok(Content::Bundle(bytes.to_vec()))
 }

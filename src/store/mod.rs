@@ -27,7 +27,7 @@ pub use attach::{
 };
 pub use attestation_tag::AttestationTag;
 pub use cosign_tag::CosignTag;
-pub use detach::{Layers, Removed, check_unlisted, remove_entries, remove_layers};
+pub use detach::{Removed, check_unlisted, remove_entries, remove_layers};
 pub use detached::DetachedSignature;
 pub use fallback_tag::FallbackTag;
 pub use file::{BundleFile, BundlePlace, bundle_path, sidecar, sidecars, write_bundle};
@@ -79,12 +79,23 @@ pub enum Content {
     Bundle(Vec<u8>),
     /// Legacy cosign signatures: one a layer, each as it could be read.
     Legacy(Vec<Result<LegacySignature>>),
+    /// An image under a `.sig` tag that holds bundles too: each layer, as it could be read.
+    Image(Vec<ImageLayer>),
     /// Legacy cosign attestations: one a layer, each as it could be read.
     Attestations(Vec<Result<LegacyAttestation>>),
     /// A signature over the file itself, in files of its own.
     Detached(LegacySignature),
     /// Something else: no bundle and no cosign signature among its layers.
     Other,
+}
+
+/// One of the layers of an image under a `.sig` tag.
+#[derive(Clone, Debug)]
+pub enum ImageLayer {
+    /// A legacy signature, as cosign puts it there.
+    Legacy(Result<LegacySignature>),
+    /// A bundle, which nobody expects there.
+    Bundle(Result<Vec<u8>>),
 }
 
 /// What a place answered.

@@ -9,7 +9,7 @@ use helm_sigstore_kit::registry::{
 use serde_json::{Value, json};
 
 use super::cosign_tag::SignatureLayer;
-use super::detach::{EntriesGone, Layers, LayersGone};
+use super::detach::{EntriesGone, LayersGone};
 use super::fallback_tag::IndexEntry;
 use super::shared_tag::{Pace, Unsettled};
 use crate::chart::Digest;
@@ -157,7 +157,7 @@ async fn a_layer_is_taken_out_while_eight_sign_and_all_of_theirs_stand() {
             async move { Unsettled::make(&writer, layer, Pace::default()).await?.settle().await }
         });
         let tag = format!("{}.sig", tag());
-        let edit = LayersGone { tag: tag.clone(), layers: Layers::Some(vec![gone]) };
+        let edit = LayersGone { tag: tag.clone(), layers: vec![gone] };
         let remover = writer(&kit);
         let removed =
             async { Unsettled::make(&remover, edit, Pace::default()).await?.settle().await };

@@ -204,4 +204,9 @@ fn an_image_of_attestations_is_read_within_bounds() {
     tag(&world, &pushed, &[large]);
     let asked = ["--predicate-type", "spdx", &reference];
     refuses(&world, &asked, 4, "limit-reached", &["1048576 are read"]);
+    // Nor does a small image make much of one envelope by naming it often.
+    let mut often = attested(&world, WORKFLOW, &pushed.manifest_digest, SBOM_PREDICATE);
+    often.envelope = vec![b' '; 1 << 20];
+    tag(&world, &pushed, &vec![often; 80]);
+    refuses(&world, &asked, 4, "limit-reached", &["repeat more than 67108864 bytes"]);
 }

@@ -257,6 +257,33 @@ fn what_something_else_needs_is_not_deleted() {
     detach(&world, &reference, &made[0]).exits(0);
 }
 
+#[test]
+fn what_something_comes_to_need_while_a_person_thinks_is_not_deleted_either() {
+    let world = World::new();
+    let (reference, pushed, made) = signed(&world, 1);
+    let (repository, digest) = (pushed.repository.clone(), made[0].clone());
+    let keep = Action::run(move |store| store.tag(&repository, "keep", &digest));
+    // After all tags were read, and before the deletion.
+    world.registry.fault(Fault::once("/tags/list", keep).method("GET"));
+    let refused = document(&world, &reference, &made[0], 5);
+    assert_eq!(refused["reason"], "wrong-chart");
+    assert!(refused["message"].as_str().unwrap().contains("tag keep leads to it"), "{refused:#}");
+    assert_eq!(refused["detached"][0]["state"], "attached");
+    assert_eq!(writes(&world), Vec::<String>::new());
+    world.verify(&[&reference]).exits(0);
+    // Of what only an index lists the entry goes, and its manifest stays.
+    let world = World::with_fallback_registry();
+    let (reference, pushed, made) = signed(&world, 1);
+    let (repository, digest) = (pushed.repository.clone(), made[0].clone());
+    let keep = Action::run(move |store| store.tag(&repository, "keep", &digest));
+    world.registry.fault(Fault::once("/tags/list", keep).method("GET"));
+    let removed = document(&world, &reference, &made[0], 0);
+    let note = removed["detached"][0]["note"].as_str().unwrap();
+    assert!(note.contains("tag keep leads to it"), "{note}");
+    assert!(world.registry.manifest(&pushed.repository, &made[0]).is_some());
+    assert_eq!(listed_by_tag(&world, &pushed), Vec::<Value>::new());
+}
+
 /// A newer chart that says it refers to the older one would go with its tag, or without.
 #[test]
 fn a_chart_that_refers_to_a_chart_is_no_attachment_to_delete() {

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::cli_json::follows;
 use crate::key_support;
+use crate::legacy_support::{legacy_image, legacy_tag};
 use crate::support::World;
-use crate::verify_craft::{put, referrer};
+use crate::verify_craft::{BUNDLE, put, referrer, sign, usual};
 
 const SCHEMA: &str = include_str!("../../docs/doctor.schema.json");
 
@@ -46,6 +47,24 @@ fn paste(world: &World, command: &Value) {
     let command = command.as_str().unwrap();
     let words: Vec<_> = command.strip_prefix("helm-sigstore ").unwrap().split(' ').collect();
     world.run(&words).exits(0);
+}
+
+#[test]
+fn a_bundle_in_the_image_of_the_older_format_is_found_by_nobody_else() {
+    let world = World::new();
+    let (reference, pushed) = world.push_web();
+    let bundle = sign(&world, &usual(&pushed, "web", "1.4.2"));
+    let mut image = legacy_image(&world, &pushed, &[]);
+    let digest = world.registry.put_blob(&pushed.repository, bundle.clone());
+    image["layers"] = json!([{"mediaType": BUNDLE, "size": bundle.len(), "digest": digest}]);
+    let (tag, bytes) = (legacy_tag(&pushed), image.to_string().into_bytes());
+    world.registry.put_manifest(&pushed.repository, Some(&tag), media_type::MANIFEST, bytes);
+    world.verify(&[&reference]).exits(0);
+    let document = doctor(&world, &[&reference], 5);
+    assert_eq!(those(&document, "accepts"), Vec::<String>::new());
+    let kyverno = &opinions(&document)["kyverno-cosign"];
+    assert!(kyverno["why"].as_str().unwrap().contains("where nobody looks"), "{kyverno:#}");
+    paste(&world, &kyverno["mend"]);
 }
 
 /// Nothing was written to the registry.

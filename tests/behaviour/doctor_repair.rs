@@ -234,6 +234,98 @@ fn a_bundle_that_was_kept_is_attached_again_and_a_second_time_is_there() {
     }
 }
 
+/// Signs, keeps the bundle, and lets `spoil` change what the listed manifest says; or what is there of it.
+fn kept_and_spoilt(
+    registry: RegistryOptions,
+    spoil: impl Fn(&World, &Pushed, &mut Value),
+) -> (World, String, Pushed, String) {
+    let world = World::with(registry, Options::default());
+    let (reference, pushed) = world.push_web();
+    let kept = world.argument("web.sigstore.json");
+    world.run(&["sign", &reference, "--bundle-out", &kept]).exits(0);
+    let repository = &pushed.repository;
+    let mut entry = crate::sign_support::attached(&world, &pushed)[0].clone();
+    let digest = entry["digest"].as_str().unwrap().to_owned();
+    let (_, bytes) = world.registry.manifest(repository, &digest).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
+    spoil(&world, &pushed, &mut manifest);
+    let changed = manifest.to_string().into_bytes();
+    if changed != bytes {
+        world.registry.delete_manifest(repository, &digest);
+        entry["size"] = json!(changed.len());
+        entry["digest"] =
+            json!(world.registry.put_manifest(repository, None, media_type::MANIFEST, changed));
+        if !listed_by_tag(&world, &pushed).is_empty() {
+            let text =
+                json!({"schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [entry]});
+            put_index(&world, &pushed, &text.to_string());
+        }
+    }
+    world.registry.reset_requests();
+    (world, reference, pushed, kept)
+}
+
+#[test]
+fn a_listed_manifest_that_does_not_attach_the_bundle_does_not_stand_for_it() {
+    let another = |_: &World, pushed: &Pushed, manifest: &mut Value| {
+        manifest["subject"]["digest"] = json!(pushed.layer_digest);
+    };
+    let nothing = |_: &World, _: &Pushed, manifest: &mut Value| {
+        manifest.as_object_mut().unwrap().remove("subject");
+    };
+    let two = |_: &World, _: &Pushed, manifest: &mut Value| {
+        let layer = manifest["layers"][0].clone();
+        manifest["layers"].as_array_mut().unwrap().push(layer);
+    };
+    type Spoil<'a> = &'a dyn Fn(&World, &Pushed, &mut Value);
+    let cases: [(RegistryOptions, Spoil<'_>); 4] = [
+        (RegistryOptions::fallback(), &another),
+        (RegistryOptions::fallback(), &nothing),
+        (RegistryOptions::fallback(), &two),
+        (RegistryOptions::default(), &two),
+    ];
+    for (registry, spoil) in cases {
+        let (world, reference, _, kept) = kept_and_spoilt(registry, spoil);
+        let words = [&reference, "--repair", "--bundle", &kept, "--for", "cosign-3"];
+        let document = doctor(&world, &words, 0);
+        assert_eq!(document["mended"]["attached"].as_array().unwrap().len(), 1, "{document:#}");
+        world.verify(&[&reference]).exits(0);
+        let document = doctor(&world, &words, 0);
+        assert_eq!(document["mended"]["there"], json!([kept]));
+    }
+}
+
+#[test]
+fn a_bundle_that_is_listed_and_whose_bytes_are_gone_is_attached_again() {
+    let bundle = |world: &World, pushed: &Pushed| {
+        let entry = &crate::sign_support::attached(world, pushed)[0];
+        let digest = entry["digest"].as_str().unwrap();
+        let (_, bytes) = world.registry.manifest(&pushed.repository, digest).unwrap();
+        let manifest: Value = serde_json::from_slice(&bytes).unwrap();
+        manifest["layers"][0]["digest"].as_str().unwrap().to_owned()
+    };
+    let gone = |world: &World, pushed: &Pushed| {
+        world.registry.delete_blob(&pushed.repository, &bundle(world, pushed));
+    };
+    let other = |world: &World, pushed: &Pushed| {
+        world.registry.put_blob_as(&pushed.repository, &bundle(world, pushed), "something else");
+    };
+    for spoil in [&gone as &dyn Fn(&World, &Pushed), &other] {
+        let (world, reference, pushed, kept) =
+            kept_and_spoilt(RegistryOptions::default(), |world, pushed, _| spoil(world, pushed));
+        let words = [&reference, "--repair", "--bundle", &kept, "--for", "cosign-3"];
+        let document = doctor(&world, &words, 0);
+        assert_eq!(document["mended"]["attached"].as_array().unwrap().len(), 1, "{document:#}");
+        let blob = world.registry.blob(&pushed.repository, &bundle(&world, &pushed)).unwrap();
+        assert_eq!(blob, std::fs::read(&kept).unwrap());
+    }
+    // Who cannot be asked may have it.
+    let (world, reference, _, kept) = kept_and_spoilt(RegistryOptions::default(), |_, _, _| {});
+    world.registry.fault(Fault::new("/blobs/sha256:", Action::status(503)).method("GET"));
+    world.run(&["doctor", &reference, "--repair", "--bundle", &kept]).exits(4).says("503");
+    assert_only_read(&world);
+}
+
 #[test]
 fn a_bundle_that_is_not_about_this_chart_is_refused_before_anything_is_written() {
     let world = World::with_fallback_registry();

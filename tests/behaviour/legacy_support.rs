@@ -36,7 +36,7 @@ pub(crate) fn legacy_tag(pushed: &Pushed) -> String {
 
 /// Puts `signatures` under the tag of a chart, in place of those that were there.
 pub(crate) fn tag_legacy(world: &World, pushed: &Pushed, signatures: &[LegacySignature]) {
-    let manifest = stored(world, pushed, signatures);
+    let manifest = legacy_image(world, pushed, signatures);
     let bytes = manifest.to_string().into_bytes();
     let tag = legacy_tag(pushed);
     world.registry.put_manifest(&pushed.repository, Some(&tag), media_type::MANIFEST, bytes);
@@ -48,7 +48,7 @@ pub(crate) fn refer_legacy(
     pushed: &Pushed,
     signatures: &[LegacySignature],
 ) -> String {
-    let mut manifest = stored(world, pushed, signatures);
+    let mut manifest = legacy_image(world, pushed, signatures);
     manifest["artifactType"] = json!(SIGNATURE_ARTIFACT);
     manifest["config"]["mediaType"] = json!(SIGNATURE_ARTIFACT);
     manifest["subject"] = json!({
@@ -60,7 +60,11 @@ pub(crate) fn refer_legacy(
 }
 
 /// Stores payloads and config, and answers the manifest.
-fn stored(world: &World, pushed: &Pushed, signatures: &[LegacySignature]) -> Value {
+pub(crate) fn legacy_image(
+    world: &World,
+    pushed: &Pushed,
+    signatures: &[LegacySignature],
+) -> Value {
     let (manifest, config) = signature_image(signatures);
     world.registry.put_blob(&pushed.repository, config);
     for signature in signatures {

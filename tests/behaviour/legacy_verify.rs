@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use helm_sigstore_kit::chart::Chart;
+use helm_sigstore_kit::registry::{Pushed, media_type};
 use helm_sigstore_kit::sigstore::{Identity, LegacySignature, Sigstore};
 use serde_json::{Value, json};
 
 use crate::legacy_support::{
-    legacy, legacy_as, legacy_tag, payload, payload_for, refer_legacy, tag_legacy,
+    legacy, legacy_as, legacy_image, legacy_tag, payload, payload_for, refer_legacy, tag_legacy,
 };
 use crate::support::World;
-use crate::verify_craft::{MALLORY, attach, refuses, sign, usual, write};
+use crate::verify_craft::{BUNDLE, MALLORY, attach, refuses, sign, usual, write};
 
 /// A chart whose one legacy signature was changed by `change`.
 fn with(change: impl FnOnce(&mut LegacySignature)) -> (World, String) {
@@ -259,6 +262,118 @@ fn every_layer_is_a_signature_of_its_own_and_bad_ones_hide_no_good_one() {
     let result = world.verdict(&[&reference]);
     assert_eq!(reasons(&result), [json!("wrong-signer"), json!("malformed")]);
     assert_eq!(result["reason"], "wrong-signer");
+}
+
+/// Puts `layers` among those of the image under the tag of a chart, as somebody who may push could.
+fn tag_with(
+    world: &World,
+    pushed: &Pushed,
+    signatures: &[LegacySignature],
+    add: impl Fn(&mut Vec<Value>),
+) {
+    let mut image = legacy_image(world, pushed, signatures);
+    add(image["layers"].as_array_mut().unwrap());
+    let bytes = image.to_string().into_bytes();
+    let tag = legacy_tag(pushed);
+    world.registry.put_manifest(&pushed.repository, Some(&tag), media_type::MANIFEST, bytes);
+}
+
+#[test]
+fn a_bundle_among_the_layers_hides_no_signature_and_is_one_itself() {
+    let world = World::new();
+    let (reference, pushed) = world.push_web();
+    let layer = |content: &[u8]| {
+        let digest = world.registry.put_blob(&pushed.repository, content.to_vec());
+        json!({"mediaType": BUNDLE, "size": content.len(), "digest": digest})
+    };
+    let good = [legacy(&world, &pushed)];
+    let junk = layer(b"{}");
+    let mut gone = layer(b"gone");
+    gone["digest"] = json!(format!("sha256:{}", "4".repeat(64)));
+    let mut large = layer(b"large");
+    large["size"] = json!(1_u64 << 40);
+    // None, one and several of them, before and after the signature.
+    for (added, before) in [
+        (vec![junk.clone()], true),
+        (vec![junk.clone()], false),
+        (vec![junk.clone(), gone, large], false),
+        (vec![junk.clone(); 1001], false),
+    ] {
+        tag_with(&world, &pushed, &good, |layers| match before {
+            true => drop(layers.splice(0..0, added.clone())),
+            false => layers.extend(added.clone()),
+        });
+        world.verify(&[&reference]).exits(0).prints("Format: legacy (cosign tag)");
+    }
+    // What stands beside nothing that counts is told for what it is.
+    let mallory = [legacy_as(&world, MALLORY, &payload(&pushed))];
+    tag_with(&world, &pushed, &mallory, |layers| layers.extend(vec![junk.clone(); 3]));
+    let result = world.verdict(&[&reference]);
+    assert_eq!(reasons(&result), [json!("wrong-signer"), json!("malformed")]);
+    assert_eq!(result["reason"], "wrong-signer");
+    // A good bundle counts there as anywhere, and is the bundle that is written.
+    let bundle = sign(&world, &usual(&pushed, "web", "1.4.2"));
+    let there = layer(&bundle);
+    tag_with(&world, &pushed, &mallory, |layers| layers.push(there.clone()));
+    let out = world.argument("out.json");
+    world.verify(&[&reference, "--bundle-out", &out]).exits(0);
+    assert_eq!(std::fs::read(&out).unwrap(), bundle);
+    let result = world.verdict(&[&reference, "--all"]);
+    let found: Vec<_> = result["signatures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["format"].as_str().unwrap(), one["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(found, [("legacy", "refused"), ("bundle", "accepted")]);
+    refuses(&world, &["--accept", "legacy", &reference], 5, "wrong-signer", &[]);
+}
+
+/// The payload of a chart is the same for all who sign it, so that who appends a layer describes that of everybody.
+#[test]
+fn a_payload_that_somebody_describes_wrongly_spoils_no_signature_over_it() {
+    let world = World::new();
+    let (reference, pushed) = world.push_web();
+    let good = [legacy(&world, &pushed)];
+    let wrong = |layers: &[Value], name: &str, value: Value| {
+        let mut layer = layers[0].clone();
+        layer["annotations"] = json!({});
+        layer[name] = value;
+        layer
+    };
+    let inlined = BASE64.encode(&good[0].payload);
+    for (name, value) in [
+        ("size", json!(1)),
+        ("size", json!(0)),
+        ("size", json!(60_000)),
+        ("size", json!(1_u64 << 40)),
+        ("data", json!("?")),
+        ("data", json!("")),
+        ("data", json!(BASE64.encode("another"))),
+        ("data", json!(inlined)),
+    ] {
+        tag_with(&world, &pushed, &good, |layers| {
+            layers.push(wrong(layers, name, value.clone()));
+        });
+        world.verify(&[&reference]).exits(0);
+    }
+    // Many, each described in a way of its own, take no more requests.
+    tag_with(&world, &pushed, &good, |layers| {
+        layers.extend((0..500).map(|size| wrong(layers, "size", json!(size))).collect::<Vec<_>>());
+    });
+    world.registry.reset_requests();
+    world.verify(&[&reference]).exits(0);
+    assert!(world.registry.requests().len() <= 6, "{:?}", world.registry.requests());
+    // Nor does another payload that would be too large for all limits together.
+    tag_with(&world, &pushed, &good, |layers| {
+        let mut huge = wrong(layers, "size", json!(1_u64 << 40));
+        huge["digest"] = json!(format!("sha256:{}", "4".repeat(64)));
+        layers.push(huge);
+    });
+    world.verify(&[&reference]).exits(0);
+    // Where nobody describes it rightly it stays open.
+    tag_with(&world, &pushed, &good, |layers| layers[0]["size"] = json!(1));
+    refuses(&world, &[&reference], 4, "limit-reached", &["has 243 bytes, over its bound of 1"]);
 }
 
 fn reasons(result: &Value) -> Vec<Value> {

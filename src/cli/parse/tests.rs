@@ -101,7 +101,7 @@ fn the_environment_sets_flags_and_the_command_line_wins() {
         &environment,
         false,
     );
-    let Ok(Parsed { cli: Cli { command: Command::Verify(arguments) }, given }) = parsed else {
+    let Ok(Parsed { cli: Cli { command: Command::Verify(arguments) }, given, .. }) = parsed else {
         panic!("{parsed:?}")
     };
     assert_eq!(arguments.trust.trusted_root.as_deref(), Some("embedded"));

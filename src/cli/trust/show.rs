@@ -98,7 +98,8 @@ pub(super) fn document(found: &Trust, context: &Context<'_, '_>) -> Result<Value
             document["signing"] = of.can_sign().into();
         }
     }
-    let roots: Vec<_> = documents(found)?.iter().map(|root| parsed(root)).collect::<Result<_>>()?;
+    let roots: Vec<_> =
+        documents(found, context)?.iter().map(|root| parsed(root)).collect::<Result<_>>()?;
     for part in PARTS {
         let mut all = Vec::new();
         for (at, root) in roots.iter().enumerate() {

@@ -5,13 +5,13 @@ use std::path::Path;
 use super::super::findings::Accepted;
 use super::super::provenance::{ProvCheck, ProvSubject, only_provenance};
 use super::super::push::{prov_path, read_prov};
-use super::super::reading;
 use super::super::report::{Chart, Outcome};
 use super::super::resolve::Resolved;
 use super::super::trust::Trusted;
 use super::VerifyRun;
 use crate::chart::Digest;
 use crate::error::{Class, Reason, Result};
+use crate::files::reading;
 use crate::verify::{NamedVersion, VerifiedProvenance};
 
 impl VerifyRun {
