@@ -16,7 +16,7 @@ use flate2::bufread::MultiGzDecoder;
 use self::entry::{Block, Kind, Overrides, pax_records};
 use super::digest::Digest;
 use super::hashed::Hashed;
-use super::metadata::{self, ChartMetadata, MAX_METADATA_BYTES};
+use super::metadata::{ChartMetadata, MAX_METADATA_BYTES};
 use super::version::Version;
 use crate::error::{Error, Reason, Result};
 
@@ -147,13 +147,10 @@ fn open(mut packed: impl BufRead) -> Result<(ChartMetadata, Sources)> {
     let Some(chart_yaml) = contents.chart_yaml else {
         return Err(not_an_archive("there is no NAME/Chart.yaml in it"));
     };
-    let metadata = ChartMetadata::from_yaml(&chart_yaml)?;
+    let metadata = ChartMetadata::of_chart(&chart_yaml, contents.requirements.as_deref())?;
     if metadata.name != contents.base {
         return Err(not_an_archive("the directory in it does not have the chart's name")
             .expected_found(metadata.name, contents.base));
-    }
-    if let Some(requirements) = &contents.requirements {
-        metadata::check_requirements(requirements)?;
     }
     Ok((metadata, Sources { chart_yaml, requirements: contents.requirements }))
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::dependencies::Dependencies;
 use super::strict::{self, Depth, StrictKeys};
 use super::version::Version;
 use crate::error::{Error, Reason, Result};
@@ -17,7 +18,16 @@ pub const MAX_METADATA_BYTES: usize = 1024 * 1024;
 const MAX_NAME: usize = 250;
 
 const KEYS: StrictKeys = StrictKeys {
-    known: &["annotations", "apiVersion", "appVersion", "description", "name", "version"],
+    known: &[
+        "annotations",
+        "apiVersion",
+        "appVersion",
+        "dependencies",
+        "description",
+        "name",
+        "type",
+        "version",
+    ],
     depth: Depth::Top,
     merge: true,
 };
@@ -41,17 +51,32 @@ pub struct ChartMetadata {
 }
 
 impl ChartMetadata {
-    /// Reads `Chart.yaml`. Unknown fields are tolerated, as in Helm; repeated ones and more than one document
-    /// are not.
+    /// Reads `Chart.yaml`. Unknown fields are tolerated, as in Helm; repeated ones, more than one document and
+    /// dependencies with which Helm loads no chart are not.
     ///
     /// # Errors
     /// Refused (`not-a-chart`).
     pub fn from_yaml(bytes: &[u8]) -> Result<Self> {
-        check_length(bytes, "Chart.yaml")?;
-        let bad = |cause: String| bad("Chart.yaml", cause);
-        let text = yaml_text(bytes).map_err(&bad)?;
-        yaml::<TopKeys>(text).map_err(&bad)?;
-        yaml::<Wire>(text).map_err(&bad)?.check().map_err(bad)
+        Self::of_chart(bytes, None)
+    }
+
+    /// The same with the `requirements.yaml` of a chart of old, whose dependencies count too.
+    ///
+    /// # Errors
+    /// Refused (`not-a-chart`).
+    pub(super) fn of_chart(chart_yaml: &[u8], requirements: Option<&[u8]>) -> Result<Self> {
+        let place = "Chart.yaml";
+        check_length(chart_yaml, place)?;
+        let text = yaml_text(chart_yaml).map_err(|cause| bad(place, cause))?;
+        yaml::<TopKeys>(text).map_err(|cause| bad(place, cause))?;
+        let wire = yaml::<Wire<Dependencies>>(text).map_err(|cause| bad(place, cause))?;
+        let (metadata, dependencies) = wire.check().map_err(|cause| bad(place, cause))?;
+        let (place, dependencies) = match requirements {
+            None => (place, dependencies),
+            Some(bytes) => ("requirements.yaml", dependencies.then(read_requirements(bytes)?)),
+        };
+        dependencies.check().map_err(|cause| bad(place, cause))?;
+        Ok(metadata)
     }
 
     /// Reads the config blob of a chart's manifest.
@@ -62,8 +87,10 @@ impl ChartMetadata {
         check_length(bytes, "the config blob")?;
         let bad = |cause: String| bad("the config blob", cause);
         strict::check_json(bytes, KEYS).map_err(|e| bad(e.to_string()))?;
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
-        wire.check().map_err(bad)
+        // Helm reads dependencies from the chart alone.
+        let wire: Wire<IgnoredAny> =
+            serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
+        wire.check().map(|(metadata, _)| metadata).map_err(bad)
     }
 
     /// The name of the packaged chart: `NAME-VERSION.tgz`.
@@ -72,29 +99,31 @@ impl ChartMetadata {
     }
 }
 
-/// Refuses a `requirements.yaml` that says more than requirements: Helm reads it into the same structure after
-/// `Chart.yaml`, so a `name` or `version` in it replaces the chart's.
-pub(super) fn check_requirements(bytes: &[u8]) -> Result<()> {
-    #[derive(Deserialize)]
+/// The dependencies in a `requirements.yaml`. One that says more is refused: Helm reads it into the same structure
+/// after `Chart.yaml`, so a `name` or `version` in it replaces the chart's.
+fn read_requirements(bytes: &[u8]) -> Result<Dependencies> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
     struct Requirements {
-        #[serde(default, rename = "apiVersion")]
-        api_version: Option<de::IgnoredAny>,
-        #[serde(default)]
-        name: Option<de::IgnoredAny>,
-        #[serde(default)]
-        version: Option<de::IgnoredAny>,
+        api_version: Option<IgnoredAny>,
+        dependencies: Dependencies,
+        name: Option<IgnoredAny>,
+        r#type: Option<IgnoredAny>,
+        version: Option<IgnoredAny>,
     }
     check_length(bytes, "requirements.yaml")?;
     let bad = |cause: String| bad("requirements.yaml", cause);
     let text = yaml_text(bytes).map_err(&bad)?;
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return Ok(());
+        return Ok(Dependencies::default());
     }
     yaml::<TopKeys>(text).map_err(&bad)?;
-    let found: Option<Requirements> = yaml(text).map_err(&bad)?;
-    match found.and_then(|found| found.api_version.or(found.name).or(found.version)) {
-        None => Ok(()),
-        Some(_) => Err(bad("it would change the name, version or apiVersion of Chart.yaml".into())),
+    let found = yaml::<Option<Requirements>>(text).map_err(&bad)?.unwrap_or_default();
+    match found.api_version.or(found.name).or(found.r#type).or(found.version) {
+        None => Ok(found.dependencies),
+        Some(_) => {
+            Err(bad("it would change the name, version, type or apiVersion of Chart.yaml".into()))
+        }
     }
 }
 
@@ -154,10 +183,10 @@ impl<'de> Deserialize<'de> for TopKeys {
     }
 }
 
-/// The document as it stands, before anything is checked.
+/// The document as it stands, before anything is checked; `D` is what is read of dependencies.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct Wire<D: Default> {
     #[serde(default)]
     api_version: Option<Scalar>,
     #[serde(default)]
@@ -170,10 +199,14 @@ struct Wire {
     app_version: Option<Scalar>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, Option<Scalar>>>,
+    #[serde(default)]
+    dependencies: D,
+    #[serde(default)]
+    r#type: Option<Scalar>,
 }
 
-impl Wire {
-    fn check(self) -> Result<ChartMetadata, String> {
+impl<D: Default> Wire<D> {
+    fn check(self) -> Result<(ChartMetadata, D), String> {
         let name = self.name.map(|text| text.0).unwrap_or_default();
         check_name(&name)?;
         let version = self.version.map(|text| text.0).unwrap_or_default();
@@ -184,8 +217,13 @@ impl Wire {
             let shown: String = version.chars().take(64).collect();
             return Err(format!("version {shown:?} is no semantic version"));
         }
+        let kind = self.r#type.map(|scalar| scalar.0).unwrap_or_default();
+        if !["", "application", "library"].contains(&kind.as_str()) {
+            let shown: String = kind.chars().take(64).collect();
+            return Err(format!("type {shown:?} is neither application nor library"));
+        }
         let annotations = self.annotations.unwrap_or_default().into_iter();
-        Ok(ChartMetadata {
+        let metadata = ChartMetadata {
             api_version: self
                 .api_version
                 .map(|scalar| scalar.0)
@@ -198,7 +236,8 @@ impl Wire {
             annotations: annotations
                 .map(|(key, value)| (key, value.map(|scalar| scalar.0).unwrap_or_default()))
                 .collect(),
-        })
+        };
+        Ok((metadata, self.dependencies))
     }
 }
 
@@ -255,7 +294,7 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 /// Any scalar as text; only for what nobody decides by.
-struct Scalar(String);
+pub(super) struct Scalar(pub(super) String);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -413,6 +452,37 @@ mod tests {
     }
 
     #[test]
+    fn refuses_a_type_that_helm_does_not_know() {
+        for (kind, good) in [
+            ("application", true),
+            ("library", true),
+            ("''", true),
+            ("null", true),
+            ("other", false),
+            ("Library", false),
+            ("7", false),
+        ] {
+            let yaml = GOOD.replace("type: application", &format!("type: {kind}"));
+            assert_eq!(ChartMetadata::from_yaml(yaml.as_bytes()).is_ok(), good, "{kind}");
+        }
+    }
+
+    #[test]
+    fn dependencies_of_both_files_count() {
+        let chart = format!("{GOOD}dependencies: [{{name: x, alias: y}}, {{name: z}}]\n");
+        let read = |requirements: &str| {
+            ChartMetadata::of_chart(chart.as_bytes(), Some(requirements.as_bytes()))
+        };
+        assert!(ChartMetadata::from_yaml(chart.as_bytes()).is_ok());
+        assert!(read("# none\n").is_ok() && read("dependencies: [{name: x}]\n").is_ok());
+        let error = read("dependencies: [{name: x}, {name: y}]\n").unwrap_err();
+        assert!(error.to_string().contains("requirements.yaml: more than one"), "{error}");
+        let chart = chart.replace("alias: y", "alias: ../y");
+        let error = ChartMetadata::from_yaml(chart.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("Chart.yaml: alias \"../y\""), "{error}");
+    }
+
+    #[test]
     fn refuses_requirements_that_rename_the_chart() {
         for (yaml, good) in [
             ("", true),
@@ -422,9 +492,11 @@ mod tests {
             ("dependencies: []\nversion: 9.9.9\n", false),
             ("Name: other\n", false),
             ("apiVersion: v2\n", false),
+            ("type: library\n", false),
             ("dependencies: [", false),
+            ("dependencies: x\n", false),
         ] {
-            assert_eq!(check_requirements(yaml.as_bytes()).is_ok(), good, "{yaml}");
+            assert_eq!(read_requirements(yaml.as_bytes()).is_ok(), good, "{yaml}");
         }
     }
 
@@ -436,7 +508,7 @@ mod tests {
             if let Ok(metadata) = ChartMetadata::from_yaml(&bytes) {
                 assert!(check_name(&metadata.name).is_ok());
             }
-            let _ = check_requirements(&bytes);
+            let _ = read_requirements(&bytes);
         }
         let json = br#"{"name":"web","version":"1.4.2+b","annotations":{"a":"b"}}"#;
         for _ in 0..10_000 {

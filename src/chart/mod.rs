@@ -7,6 +7,7 @@
 
 mod archive;
 mod argument;
+mod dependencies;
 mod digest;
 mod hashed;
 mod index;
@@ -14,6 +15,7 @@ mod manifest;
 mod metadata;
 mod push;
 mod reference;
+mod sanitise;
 mod strict;
 pub mod version;
 

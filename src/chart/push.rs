@@ -14,6 +14,7 @@ use super::archive::Archive;
 use super::digest::Digest;
 use super::manifest::{CHART_LAYER, CONFIG, PROV_LAYER};
 use super::metadata::{self, is_number_of_yaml_1_1};
+use super::sanitise::sanitise;
 use super::strict::{Depth, StrictKeys};
 use crate::error::{Error, Reason, Result};
 
@@ -195,9 +196,6 @@ impl Metadata {
             }
         }
         let kind = fields.text("type")?;
-        if !["", "application", "library"].contains(&kind.as_str()) {
-            return Err(format!("type {kind:?} is neither application nor library"));
-        }
         let mut annotations = BTreeMap::new();
         for (key, value) in fields.map("annotations")? {
             if !is_key_read_alike(&key) {
@@ -440,22 +438,6 @@ fn is_written_alike(value: &Value) -> bool {
         Value::Null | Value::Bool(_) => true,
         Value::String(text) => is_read_alike(text),
     }
-}
-
-/// Helm's `sanitizeString`: white space becomes a space, what Go's `unicode.IsPrint` does not know goes away.
-fn sanitise(text: &str) -> String {
-    let kept = text.chars().filter_map(|c| match c {
-        c if c.is_whitespace() => Some(' '),
-        c if c.is_ascii() => (!c.is_ascii_control()).then_some(c),
-        c => is_print(c).then_some(c),
-    });
-    kept.collect()
-}
-
-/// The categories L, M, N, P and S. The standard library has the same table, to decide what `Debug` escapes; it
-/// escapes combining marks too, but not behind a letter.
-fn is_print(c: char) -> bool {
-    !format!("a{c}").escape_debug().to_string().contains("\\u{")
 }
 
 /// JSON as Go's `json.Marshal` writes it.

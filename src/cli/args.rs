@@ -12,10 +12,10 @@ mod signing;
 mod trust;
 mod verifying;
 
-pub(super) use shared::{
-    BundleOutArgs, ChartArgs, CommonArgs, Output, RegistryArgs, TrustArgs, VersionOf,
+pub(super) use shared::{ChartArgs, CommonArgs, Output, RegistryArgs, TrustArgs, VersionOf};
+pub(super) use signing::{
+    AttestArgs, PushArgs, SignArgs, SignatureArgs, SignatureFormat, SigningArgs,
 };
-pub(super) use signing::{AttestArgs, PushArgs, SignArgs, SignatureFormat, SigningArgs};
 pub(super) use trust::{TrustAction, TrustCommand, TrustExportArgs, TrustInitArgs, TrustShowArgs};
 pub(super) use verifying::{
     ExportArgs, FormatArg, MatchArg, PolicyAction, PolicyCommand, PolicyInitArgs, PolicyTestArgs,

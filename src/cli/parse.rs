@@ -301,7 +301,8 @@ fn in_order(matches: &ArgMatches) -> Result<(Cli, Option<Duration>), clap::Error
     let mut cli = Cli::from_arg_matches(matches)?;
     match (&mut cli.command, matches.subcommand()) {
         (Command::Verify(verify), Some((_, of))) => verify.identity.keep_order(of),
-        (Command::Sign(sign), Some((_, of))) => sign.identity.keep_order(of),
+        (Command::Sign(sign), Some((_, of))) => sign.signature.identity.keep_order(of),
+        (Command::Push(push), Some((_, of))) => push.signature.identity.keep_order(of),
         (Command::Doctor(doctor), Some((_, of))) => doctor.identity.keep_order(of),
         (Command::Policy(policy), Some((_, of))) => {
             if let (PolicyAction::Export(export), Some((_, of))) =

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::args::{BundleOutArgs, ChartArgs, PushArgs, SignArgs, SigningArgs, VersionOf};
+use clap::Args as _;
+
+use super::args::{PushArgs, SignatureArgs};
 use super::drive::{Object, each};
 use super::github_output::Outputs;
-use super::identities::IdentityArgs;
-use super::policy::PolicyArgs;
 use super::{Context, Ended, setup, sign};
 use crate::chart::RepositoryPrefix;
 use crate::error::{Error, Result};
@@ -16,6 +16,8 @@ use crate::run::{PushObject, PushRun, Report};
 const MAX_REFERRERS: usize = 100_000;
 /// Where GitHub Actions reads a step's outputs.
 const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
+/// Field and flag that says where signatures are put, which is told beside how to speak to registries.
+const SIGNATURE_REPOSITORY: (&str, &str) = ("signature_repository", "signature-repository");
 
 #[inline(never)]
 pub(super) fn run(arguments: PushArgs, context: &mut Context<'_, '_>) -> Result<Ended> {
@@ -39,16 +41,21 @@ pub(super) fn run(arguments: PushArgs, context: &mut Context<'_, '_>) -> Result<
                 .cause("GITHUB_OUTPUT is not set: this is no step of GitHub Actions"));
         }
     };
-    let PushArgs { sign, force, registry, common, .. } = &arguments;
+    let PushArgs { sign, force, signature, registry, common, .. } = &arguments;
     let (sign, force, timeout) = (*sign, *force, common.timeout);
-    if !sign && registry.signature_repository.is_some() {
-        return Err(Error::usage("nothing is signed").on("--signature-repository").hint("--sign"));
-    }
-    let signatures = match sign {
-        true => setup::signature_repository(registry, context)?,
-        false => None,
+    let (signatures, bundle_out, weakened) = match sign {
+        true => {
+            let repository = setup::signature_repository(registry, context)?;
+            let out = setup::bundle_out(signature.bundle_out.bundle_out.as_deref(), files.len())?;
+            let weakened =
+                sign::weakened(signature, registry, Some(&target.host), repository.as_ref());
+            (repository, out, weakened)
+        }
+        false => {
+            check_unsigned(context)?;
+            (None, None, setup::weakened_at(registry, Some(&target.host), None))
+        }
     };
-    let weakened = setup::weakened_at(registry, Some(&target.host), signatures.as_ref());
     let objects: Vec<Object<PushObject>> = files
         .iter()
         .map(|typed| {
@@ -62,6 +69,7 @@ pub(super) fn run(arguments: PushArgs, context: &mut Context<'_, '_>) -> Result<
                     typed: typed.clone(),
                     target: target.clone(),
                     force,
+                    bundle_out: bundle_out.clone(),
                     weakened: weakened.clone(),
                 }),
             };
@@ -70,10 +78,9 @@ pub(super) fn run(arguments: PushArgs, context: &mut Context<'_, '_>) -> Result<
         .collect();
     let run = match sign {
         true => {
-            let arguments = signing(arguments);
-            sign::check(&arguments)?;
+            sign::check(signature, registry)?;
             // Token, key and services are there before anything is pushed.
-            let sign = sign::prepare(&arguments, signatures, context)?;
+            let sign = sign::prepare(signature, registry, timeout, signatures, context)?;
             PushRun {
                 world: context.world.clone(),
                 registry: sign.registry.clone(),
@@ -103,29 +110,17 @@ pub(super) fn run(arguments: PushArgs, context: &mut Context<'_, '_>) -> Result<
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
-/// The same flags, as `sign` has them.
-fn signing(arguments: PushArgs) -> SignArgs {
-    SignArgs {
-        charts: Vec::new(),
-        repository: None,
-        force: false,
-        skip_if_signed: false,
-        signature_format: None,
-        annotations: Vec::new(),
-        signing: SigningArgs {
-            identity_token: arguments.identity_token,
-            key: arguments.key,
-            tlog_upload: arguments.tlog_upload,
-            yes: arguments.yes,
-            oidc: arguments.oidc,
-        },
-        identity: IdentityArgs::default(),
-        policy: PolicyArgs { policy: None, insecure_no_policy: false },
-        chart: ChartArgs { version: VersionOf { version: None, devel: false }, chart: None },
-        trust: arguments.trust,
-        services: arguments.services,
-        registry: arguments.registry,
-        bundle_out: BundleOutArgs { bundle_out: None },
-        common: arguments.common,
+/// A flag of signing where nothing is signed would be a wish that nobody hears. What the environment sets is meant
+/// for whoever signs.
+fn check_unsigned(context: &Context<'_, '_>) -> Result<()> {
+    let signing = SignatureArgs::augment_args(clap::Command::new(""));
+    let longs = signing
+        .get_arguments()
+        .filter_map(|argument| Some((argument.get_id().as_str(), argument.get_long()?)));
+    match longs.chain([SIGNATURE_REPOSITORY]).find(|(id, _)| context.given.has(id)) {
+        Some((_, long)) => {
+            Err(Error::usage("nothing is signed").on(format!("--{long}")).hint("--sign"))
+        }
+        None => Ok(()),
     }
 }

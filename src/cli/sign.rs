@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::args::{SignArgs, SignatureFormat};
+use super::args::{RegistryArgs, SignArgs, SignatureArgs, SignatureFormat};
 use super::drive::{Object, each, none_usable};
 use super::lists::Named;
 use super::policy::{self, Beside, Found, INSECURE_NO_POLICY};
@@ -51,12 +52,13 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
             objects(&arguments, &named, signatures.as_ref())?
         }
     };
-    check(&arguments)?;
+    check(&arguments.signature, &arguments.registry)?;
     if let Some(outcomes) = none_usable(&objects, Outcome::of_sign) {
         return Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)));
     }
     check_files(&arguments, &objects, context)?;
-    let run = prepare(&arguments, signatures, context)?;
+    let SignArgs { signature, registry, common, .. } = &arguments;
+    let run = prepare(signature, registry, common.timeout, signatures, context)?;
     let blank = |typed: &str, object: Option<&SignObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
     };
@@ -66,8 +68,8 @@ pub(super) fn run(arguments: SignArgs, context: &mut Context<'_, '_>) -> Result<
 }
 
 /// What cannot be meant, of arguments that each may be.
-pub(super) fn check(arguments: &SignArgs) -> Result<()> {
-    signer::check(&arguments.signing, arguments.registry.password_stdin)
+pub(super) fn check(arguments: &SignatureArgs, registry: &RegistryArgs) -> Result<()> {
+    signer::check(&arguments.signing, registry.password_stdin)
 }
 
 /// A file by itself has no name that a rule could be for.
@@ -76,7 +78,7 @@ fn check_files(
     objects: &[Object<SignObject>],
     context: &Context<'_, '_>,
 ) -> Result<()> {
-    if !matches!(suffices(arguments, context)?, Some(Suffices::Rules(..))) {
+    if !matches!(suffices(&arguments.signature, context)?, Some(Suffices::Rules(..))) {
         return Ok(());
     }
     let alone = |object: &SignObject| {
@@ -94,13 +96,14 @@ fn check_files(
 
 /// Gets ready to sign: key or token, services, trust. Nothing is public after it.
 pub(super) fn prepare(
-    arguments: &SignArgs,
+    arguments: &SignatureArgs,
+    registry: &RegistryArgs,
+    timeout: Duration,
     signatures: Option<RepositoryPrefix>,
     context: &mut Context<'_, '_>,
 ) -> Result<SignRun> {
     let suffices = suffices(arguments, context)?;
-    let registry = setup::registry(&arguments.registry, context, MAX_REFERRERS)?;
-    let timeout = arguments.common.timeout;
+    let registry = setup::registry(registry, context, MAX_REFERRERS)?;
     let (signer, verifier, trust) = signer::signer(
         &arguments.signing,
         &arguments.trust,
@@ -156,6 +159,20 @@ pub(super) fn prepare(
     })
 }
 
+/// The checks that are switched off for a chart at `host`.
+pub(super) fn weakened(
+    arguments: &SignatureArgs,
+    registry: &RegistryArgs,
+    host: Option<&str>,
+    signatures: Option<&RepositoryPrefix>,
+) -> Vec<String> {
+    let mut weakened = setup::weakened_at(registry, host, signatures);
+    if arguments.policy.insecure_no_policy {
+        weakened.push(INSECURE_NO_POLICY.to_owned());
+    }
+    weakened
+}
+
 /// The charts that `helm push` says it has pushed.
 fn pushed_objects(
     arguments: &SignArgs,
@@ -169,11 +186,12 @@ fn pushed_objects(
     }
     let pushed = pushed?;
     context.subject.inputs = pushed.iter().map(|one| one.typed.clone()).collect();
-    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), pushed.len())?;
+    let bundle_out =
+        setup::bundle_out(arguments.signature.bundle_out.bundle_out.as_deref(), pushed.len())?;
     let objects = pushed.into_iter().map(|one| {
         let host = Some(one.reference.host.as_str());
         let object = SignObject {
-            weakened: setup::weakened_at(&arguments.registry, host, signatures),
+            weakened: weakened(&arguments.signature, &arguments.registry, host, signatures),
             version: None,
             chart: Some(one.chart),
             argument: Argument::Reference(one.reference),
@@ -195,7 +213,7 @@ fn check_stdin(arguments: &SignArgs) -> Result<()> {
     if arguments.registry.password_stdin {
         return stdin("--password-stdin");
     }
-    if arguments.signing.identity_token.as_deref() == Some("-") {
+    if arguments.signature.signing.identity_token.as_deref() == Some("-") {
         return stdin("--identity-token -");
     }
     let others = [
@@ -241,7 +259,7 @@ fn making(
 }
 
 /// `--annotations`, but for what the signature says itself.
-fn annotations(arguments: &SignArgs) -> Result<BTreeMap<String, String>> {
+fn annotations(arguments: &SignatureArgs) -> Result<BTreeMap<String, String>> {
     let mut said = BTreeMap::new();
     for (key, value) in &arguments.annotations {
         let problem = match key.as_str() {
@@ -264,7 +282,7 @@ enum Suffices {
 }
 
 /// Whose signatures suffice, if charts that are signed already are left alone.
-fn suffices(arguments: &SignArgs, context: &Context<'_, '_>) -> Result<Option<Suffices>> {
+fn suffices(arguments: &SignatureArgs, context: &Context<'_, '_>) -> Result<Option<Suffices>> {
     let named = IDENTITY_FLAGS.iter().find(|id| context.given.has(id));
     if !arguments.skip_if_signed {
         // Set for `verify` by the environment, they mean nothing here.
@@ -298,7 +316,8 @@ fn objects(
     signatures: Option<&RepositoryPrefix>,
 ) -> Result<Vec<Object<SignObject>>> {
     let chart = setup::chart_name(&arguments.chart)?;
-    let bundle_out = setup::bundle_out(arguments.bundle_out.bundle_out.as_deref(), named.len())?;
+    let bundle_out =
+        setup::bundle_out(arguments.signature.bundle_out.bundle_out.as_deref(), named.len())?;
     let repository = arguments.repository.as_deref().map(RepositoryPrefix::parse).transpose()?;
     let object = |argument: Argument| -> Result<SignObject> {
         setup::check_named_exactly(&argument)?;
@@ -309,12 +328,8 @@ fn objects(
             (Argument::Reference(reference), None) => Some(reference.host.as_str()),
             (Argument::File(_), prefix) => prefix.as_ref().map(|prefix| prefix.host.as_str()),
         };
-        let mut weakened = setup::weakened_at(&arguments.registry, host, signatures);
-        if arguments.policy.insecure_no_policy {
-            weakened.push(INSECURE_NO_POLICY.to_owned());
-        }
         Ok(SignObject {
-            weakened,
+            weakened: weakened(&arguments.signature, &arguments.registry, host, signatures),
             version: setup::version(&arguments.chart.version, &argument),
             argument,
             chart: chart.clone(),

@@ -17,7 +17,7 @@ use crate::chart::{
 use crate::error::{Class, Error, Reason, Result};
 use crate::files::off_thread;
 use crate::registry::{Access, Registry};
-use crate::verify::MAX_PROVENANCE_BYTES;
+use crate::verify::{MAX_PROVENANCE_BYTES, UnverifiedProvenance};
 
 /// What an undecided end means from when something may have been written.
 const PUSHING: &str = "perhaps pushed, not signed";
@@ -33,6 +33,8 @@ pub struct PushObject {
     pub target: RepositoryPrefix,
     /// Whether a tag that holds something else may be moved.
     pub force: bool,
+    /// Where the bundle is written, if it is signed: a file or a directory.
+    pub bundle_out: Option<PathBuf>,
     /// Checks that the user switched off.
     pub weakened: Vec<String>,
 }
@@ -95,15 +97,28 @@ impl PushRun {
         outcome.reference = Some(reference.to_string());
         outcome.chart_digest = Some(archive.digest.to_string());
 
+        if let (Some(_), Some(prov)) = (&self.sign, &file.prov) {
+            // Helm pushes any, and signing refuses it: by then it would be stored.
+            UnverifiedProvenance::read(prov)
+                .and_then(|prov| prov.names(&archive.metadata.file_name(), &archive.digest))
+                .map_err(|error| error.on(prov_path(&object.path).display().to_string()))?;
+        }
+
         let held = self.held(&reference).await;
-        let (digest, pushed) = match (held, object.force) {
-            (Ok(None), _) | (_, true) => (self.store(&reference, &file, &made).await?, true),
-            (Ok(Some(resolved)), false) => (self.keep(&resolved, &file, &object.typed)?, false),
+        let (digest, prov, pushed) = match (held, object.force) {
+            (Ok(None), _) | (_, true) => {
+                let prov = file.prov.as_deref().map(Digest::of);
+                (self.store(&reference, &file, &made).await?, prov, true)
+            }
+            (Ok(Some(resolved)), false) => {
+                let prov = resolved.manifest.prov.as_ref().map(|prov| prov.digest);
+                (self.keep(&resolved, &file, &object.typed)?, prov, false)
+            }
             (Err(error), false) => return Err(error),
         };
         let pinned = reference.with_digest(&digest);
         outcome.manifest_digest = Some(digest.to_string());
-        outcome.prov_digest = file.prov.as_deref().map(|prov| Digest::of(prov).to_string());
+        outcome.prov_digest = prov.map(|digest| digest.to_string());
         outcome.pushed = Some(pushed);
         outcome.digest_ref = Some(pinned.clone());
         outcome.verdict = Verdict::Pushed;
@@ -116,7 +131,7 @@ impl PushRun {
                 version: None,
                 chart: Some(ChartName { name: name.to_owned(), version: Some(version.to_owned()) }),
                 repository: None,
-                bundle_out: None,
+                bundle_out: object.bundle_out.clone(),
                 force: false,
                 weakened: object.weakened.clone(),
             })
@@ -130,8 +145,12 @@ impl PushRun {
             Some(error) => {
                 let words =
                     if pushed { "it was pushed, and is not signed" } else { "it is not signed" };
-                let again = format!("helm sigstore sign {}", shell_word(&pinned));
-                Err(error.note(words).hint(again))
+                let error = error.note(words);
+                // What was refused would be refused again.
+                Err(match error.class {
+                    Class::Refused => error,
+                    _ => error.hint(format!("helm sigstore sign {}", shell_word(&pinned))),
+                })
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use helm_sigstore_kit::chart::Chart;
 
+use crate::sign_support::assert_nothing_public;
 use crate::support::World;
 
 /// A gzipped tar archive of these entries: name, type, and content or target.
@@ -97,19 +98,42 @@ fn empty_yaml_is_an_error_not_a_panic() {
     }
 }
 
-/// No dependency is ever resolved here, so an alias leads nowhere; what it says is not told on either.
 #[test]
-fn a_bad_alias_leads_nowhere() {
+fn refuses_bad_alias() {
+    let declares = |dependencies: &str| {
+        format!("apiVersion: v2\nname: web\nversion: 1.4.2\ndependencies: {dependencies}\n")
+    };
+    let bad = declares("[{name: x, version: 1.0.0, alias: '../../x'}]");
+    for (chart_yaml, why) in [
+        (bad.clone(), "alias"),
+        (declares("[{name: x, alias: a.b}]"), "alias"),
+        (declares("[{name: x}, {name: y, alias: x}]"), "more than one dependency"),
+        (declares("[{name: x}, null]"), "empty entry"),
+    ] {
+        is_refused_as(&chart_yaml, why);
+    }
+    let old = "name: web\nversion: 1.4.2\n";
+    let (_, kind, _) = CHART_YAML;
+    let requirements = "dependencies: [{name: x, alias: '../../x'}]\n";
+    let entries = [("web/Chart.yaml", kind, old), ("web/requirements.yaml", kind, requirements)];
+    is_refused(&archive(&entries), "requirements.yaml: alias");
+
     let world = World::new();
-    let chart = Chart::new("web", "1.4.2").chart_yaml(
-        "apiVersion: v2\nname: web\nversion: 1.4.2\ndependencies:\n- name: x\n  version: 1.0.0\n  \
-         repository: https://r.example\n  alias: '../../x'\n",
-    );
-    let reference = format!("oci://{}/charts/web:1.4.2", world.registry.host());
+    let chart = Chart::new("web", "1.4.2").chart_yaml(&bad);
     world.push(&chart);
-    let signed = world.run(&["sign", &reference]).exits(0);
-    let verified = world.verify(&[&reference]).exits(0);
-    assert!(!signed.stdout.contains("../../x") && !verified.stdout.contains("../../x"));
+    let reference = format!("{}:1.4.2", world.repository("web"));
+    world.run(&["sign", &reference]).exits(5).says("alias");
+    let file = chart.write_to(world.directory()).unwrap().display().to_string();
+    world.registry.reset_requests();
+    world.run(&["push", &file, &world.target()]).exits(5).says("alias");
+    assert!(world.registry.requests().is_empty());
+    assert_nothing_public(&world);
+
+    // What Helm loads is none: one chart under two names, and a name of its own beside.
+    let good = declares("[{name: x, alias: one_1}, {name: x, alias: two-2}, {name: x}]");
+    world.push(&Chart::new("web", "1.4.2").chart_yaml(&good));
+    world.run(&["sign", &reference]).exits(0);
+    world.verify(&[&reference]).exits(0);
 }
 
 #[test]

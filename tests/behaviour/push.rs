@@ -6,7 +6,7 @@ use helm_sigstore_kit::chart::{CREATED, Chart, MODIFIED};
 use helm_sigstore_kit::registry::{Action, Fault, digest_of};
 use serde_json::Value;
 
-use crate::sign_support::{asked, assert_nothing_public, lines, provenance};
+use crate::sign_support::{asked, assert_nothing_public, lines, provenance, signature};
 use crate::support::{Ended, World};
 
 /// What the registry holds under a tag.
@@ -98,9 +98,7 @@ fn the_whole_of_chart_yaml_goes_into_config_and_annotations_as_helm_writes_it() 
 #[test]
 fn what_helm_would_read_in_another_way_is_refused_before_anything_is_stored() {
     let world = World::new();
-    for line in
-        ["keywords: ['0777']", "appVersion: 1__0", "Home: x", "type: other", "deprecated: 'yes'"]
-    {
+    for line in ["keywords: ['0777']", "appVersion: 1__0", "Home: x", "deprecated: 'yes'"] {
         let yaml = format!("apiVersion: v2\nname: web\nversion: 1.4.2\n{line}\n");
         let file = write(&world, &Chart::new("web", "1.4.2").chart_yaml(&yaml));
         push(&world, &file, &[]).exits(5).says("chart cannot be pushed as helm does");
@@ -130,8 +128,155 @@ fn push_and_sign_is_one_step_and_signs_the_digest_that_was_pushed() {
         (&verified["verdict"], &verified["manifestDigest"]),
         (&"verified".into(), &digest.into())
     );
-    // One certificate; the bundle and the older format are each timestamped and logged.
+    // The world asks for bundles alone, by the variable.
+    assert_eq!(asked(&world), (1, 1, 1));
+}
+
+#[test]
+fn a_push_signs_in_the_formats_that_sign_would_make() {
+    let mut world = World::new();
+    let file = write(&world, &Chart::new("web", "1.4.2"));
+    world.environment.remove("HELM_SIGSTORE_SIGNATURE_FORMAT");
+    push(&world, &file, &["--sign"]).exits(0);
+    // Without a word both: one certificate, and each is timestamped and logged.
     assert_eq!(asked(&world), (1, 2, 2));
+    let formats = |more: &[&str]| {
+        let mut words = vec!["--sign", "-o", "json"];
+        words.extend(more);
+        let result = push(&world, &file, &words).exits(0).json()["results"][0].clone();
+        let made = result["signatures"].as_array().unwrap().iter();
+        made.map(|one| one["format"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(formats(&[]), ["bundle", "legacy"]);
+    assert_eq!(formats(&["--signature-format", "legacy"]), ["legacy"]);
+    assert_eq!(formats(&["--signature-format", "bundle"]), ["bundle"]);
+}
+
+#[test]
+fn a_push_says_of_the_chart_what_sign_would_and_keeps_the_bundle() {
+    let world = World::new();
+    let chart = Chart::new("web", "1.4.2");
+    let pushed = world.push(&chart);
+    let file = write(&world, &chart);
+    let out = world.argument("out.json");
+    push(&world, &file, &["--sign", "-a", "build=42", "--bundle-out", &out]).exits(0);
+    let signature = signature(&world, &pushed);
+    assert_eq!(signature.statement["subject"][0]["annotations"]["build"], "42");
+    assert_eq!(std::fs::read(world.path("out.json")).unwrap(), signature.bundle_bytes);
+    // Of several one file cannot hold all, which is known before any is pushed.
+    let other = write(&world, &Chart::new("api", "2.0.0"));
+    let target = world.target();
+    world
+        .run(&["push", &file, &other, &target, "--sign", "--bundle-out", &out])
+        .exits(2)
+        .says("several bundles need a directory");
+    assert!(world.registry.manifest("charts/api", "2.0.0").is_none());
+}
+
+#[test]
+fn a_push_of_what_is_signed_already_is_left_alone_on_request() {
+    let world = World::new();
+    let file = write(&world, &Chart::new("web", "1.4.2"));
+    let signer = world.signer();
+    let mut words = vec!["--sign", "--skip-if-signed"];
+    words.extend(signer.iter().map(String::as_str));
+    push(&world, &file, &words).exits(0).prints("\nSigned: ");
+    push(&world, &file, &words).exits(0).prints("Already pushed: ").prints("\nAlready signed: ");
+    assert_eq!(asked(&world), (1, 1, 1));
+    push(&world, &file, &["--sign", "--skip-if-signed"])
+        .exits(2)
+        .says("nothing says whose signature suffices");
+}
+
+#[test]
+fn a_flag_of_signing_means_nothing_where_nothing_is_signed() {
+    let mut world = World::new();
+    let file = write(&world, &Chart::new("web", "1.4.2"));
+    for flags in [
+        ["--signature-format", "bundle"].as_slice(),
+        &["-a", "build=42"],
+        &["--bundle-out", "out.json"],
+        &["--skip-if-signed"],
+        &["--email", "jane@acme.example"],
+        &["--identity-token", "token.jwt"],
+        &["--trusted-root", "embedded"],
+        &["--signature-repository", "oci://r.example/signatures"],
+        &["--yes"],
+    ] {
+        let ended = push(&world, &file, flags).exits(2).says("nothing is signed").says("--sign");
+        assert!(ended.stdout.is_empty(), "{flags:?}");
+    }
+    assert!(world.registry.requests().is_empty());
+    // What the environment sets is for whoever signs.
+    world.environment.insert("HELM_SIGSTORE_KEY".to_owned(), world.argument("gone.key"));
+    push(&world, &file, &[]).exits(0);
+}
+
+/// Provenance files that signing refuses, of the chart `web` 1.4.2.
+fn wrong_provenance(chart: &Chart) -> [(String, &'static str); 3] {
+    let right = provenance(chart, "x");
+    let digest = digest_of(&chart.tgz());
+    [
+        (right.replace(&digest, &digest_of(b"other")), "it is of another chart"),
+        (right.replace("web-1.4.2.tgz", "web-1.4.3.tgz"), "it is of another file"),
+        ("not clear-signed".to_owned(), "provenance"),
+    ]
+}
+
+#[test]
+fn a_chart_is_not_pushed_to_be_signed_with_a_provenance_that_is_not_its_own() {
+    let world = World::new();
+    let chart = Chart::new("web", "1.4.2");
+    let file = write(&world, &chart);
+    for (prov, why) in wrong_provenance(&chart) {
+        std::fs::write(format!("{file}.prov"), prov).unwrap();
+        for more in [["--sign"].as_slice(), &["--sign", "--force"]] {
+            let ended = push(&world, &file, more).exits(5).says(why).says("web-1.4.2.tgz.prov");
+            assert!(!ended.stderr.contains("hint"), "{}", ended.stderr);
+        }
+    }
+    assert!(world.registry.requests().is_empty(), "{:?}", lines(&world));
+    assert_nothing_public(&world);
+    // `helm push` looks at nothing.
+    push(&world, &file, &[]).exits(0);
+    // What is refused there would be refused again, whatever lies here: nobody is sent to sign it.
+    std::fs::remove_file(format!("{file}.prov")).unwrap();
+    let ended = push(&world, &file, &["--sign"]).exits(5).says("it is not signed");
+    assert!(!ended.stderr.contains("hint"), "{}", ended.stderr);
+    assert_nothing_public(&world);
+}
+
+#[test]
+fn of_a_tag_that_is_kept_the_provenance_is_that_of_the_registry() {
+    let world = World::new();
+    let plain = Chart::new("web", "1.4.2");
+    let theirs = provenance(&plain, "theirs");
+    let file = write(&world, &plain);
+    let kept = |warned: bool| {
+        let ended = push(&world, &file, &["-o", "json"]).exits(0);
+        let warning = ".prov is not what the registry holds of this chart: --force pushes it";
+        assert_eq!(ended.stderr.contains(warning), warned, "{}", ended.stderr);
+        let result = ended.json()["results"][0].clone();
+        assert_eq!(result["pushed"], false);
+        result["provDigest"].clone()
+    };
+    let local = |prov: &str| std::fs::write(format!("{file}.prov"), prov).unwrap();
+
+    world.push(&plain);
+    assert_eq!(kept(false), Value::Null);
+    local(&theirs);
+    assert_eq!(kept(true), Value::Null);
+    world.push(&plain.clone().provenance(theirs.clone()));
+    assert_eq!(kept(false), digest_of(theirs.as_bytes()));
+    local(&provenance(&plain, "ours"));
+    assert_eq!(kept(true), digest_of(theirs.as_bytes()));
+    std::fs::remove_file(format!("{file}.prov")).unwrap();
+    assert_eq!(kept(false), digest_of(theirs.as_bytes()));
+
+    let ours = provenance(&plain, "ours");
+    local(&ours);
+    let document = push(&world, &file, &["-o", "json", "--force"]).exits(0).json();
+    assert_eq!(document["results"][0]["provDigest"], digest_of(ours.as_bytes()));
 }
 
 #[test]

@@ -1,14 +1,6 @@
 use super::*;
 
 #[test]
-fn text_is_sanitised_as_helm_does() {
-    assert_eq!(
-        sanitise("a\tb\nc\u{a0}d\u{7}e\u{200b}f\u{301}ü\u{e000}\u{2028}"),
-        "a b c def\u{301}ü "
-    );
-}
-
-#[test]
 fn json_is_escaped_as_go_does() {
     let bytes = go_json(&Value::String("<a&b>\u{2028}\u{8}\n\u{1}é".to_owned()));
     let expected = "\"\\u003ca\\u0026b\\u003e\\u2028\\b\\n\\u0001é\"";

@@ -27,30 +27,8 @@ pub(in crate::cli) struct PushArgs {
     #[arg(long)]
     pub github_output: bool,
 
-    /// OIDC token to sign with: a file, or `-` for standard input; default: SIGSTORE_ID_TOKEN, then that of the CI job
-    /// or workload (`--identity-token token.jwt`)
-    #[arg(long, value_name = "FILE|-", requires = "sign", value_parser = NonEmptyStringValueParser::new())]
-    pub identity_token: Option<String>,
-
-    /// Private key to sign with instead of an identity: cosign's, PKCS#8 or SEC1, P-256 (password: COSIGN_PASSWORD):
-    /// `--key cosign.key`
-    #[arg(long, value_name = "FILE|env://NAME", conflicts_with = "identity_token", requires = "sign", value_parser = NonEmptyStringValueParser::new())]
-    pub key: Option<String>,
-
-    /// Whether a signature by --key is written to the transparency log
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub tlog_upload: bool,
-
-    /// Do not ask before an identity is published in the public log
-    #[arg(long, short)]
-    pub yes: bool,
-
     #[command(flatten)]
-    pub oidc: OidcArgs,
-    #[command(flatten)]
-    pub trust: TrustArgs,
-    #[command(flatten)]
-    pub services: ServiceArgs,
+    pub signature: SignatureArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
     #[command(flatten)]
@@ -74,6 +52,19 @@ pub(in crate::cli) struct SignArgs {
     #[arg(long)]
     pub force: bool,
 
+    #[command(flatten)]
+    pub chart: ChartArgs,
+    #[command(flatten)]
+    pub signature: SignatureArgs,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// How charts are signed, and which are: one set of flags, so that `sign` and `push --sign` cannot differ.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SignatureArgs {
     /// Leave charts alone that are signed already, as a whole, by those whom the flags below name (or --key)
     #[arg(long)]
     pub skip_if_signed: bool,
@@ -94,17 +85,11 @@ pub(in crate::cli) struct SignArgs {
     #[command(flatten)]
     pub policy: PolicyArgs,
     #[command(flatten)]
-    pub chart: ChartArgs,
-    #[command(flatten)]
     pub trust: TrustArgs,
     #[command(flatten)]
     pub services: ServiceArgs,
     #[command(flatten)]
-    pub registry: RegistryArgs,
-    #[command(flatten)]
     pub bundle_out: BundleOutArgs,
-    #[command(flatten)]
-    pub common: CommonArgs,
 }
 
 /// Who signs.
