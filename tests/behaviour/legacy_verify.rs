@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::sigstore::{Identity, LegacySignature, Sigstore};
 use serde_json::{Value, json};
@@ -132,6 +134,21 @@ fn the_promise_covers_body_time_log_and_index() {
     });
     let ended = world.verify(&[&reference]).exits(5);
     assert!(!ended.stderr.contains("clock"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_promise_covers_the_body_as_the_log_has_written_it() {
+    // The same document, told to the last value, and written with one space more: another text than was promised.
+    let (world, reference) = with(|signature| {
+        let payload = &mut signature.log.as_mut().unwrap()["Payload"];
+        let body = BASE64.decode(payload["body"].as_str().unwrap()).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let spaced = body.replacen(',', ", ", 1);
+        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert!(spaced != body && read(&spaced) == read(&body));
+        payload["body"] = json!(BASE64.encode(spaced));
+    });
+    refuses(&world, &[&reference], 5, "bad-signature", &["log entry does not verify"]);
 }
 
 #[test]
