@@ -9,6 +9,7 @@ use helm_sigstore_kit::sigstore::{
 use serde_json::{Value, json};
 
 use crate::cli_json::{SCHEMA, follows};
+use crate::policy_support::named;
 use crate::support::{WORKFLOW, World};
 use crate::verify_craft::{MALLORY, package, refuses, write};
 
@@ -137,6 +138,40 @@ fn a_signature_by_a_key_verifies_by_the_entry_that_the_log_has_of_it() {
 }
 
 #[test]
+fn of_the_keys_of_a_policy_the_one_that_signed_is_looked_for() {
+    let world = World::new();
+    let file = package(&world, &chart());
+    let (made, public) = world.sigstore.sign_legacy_by_key(&chart().tgz());
+    let (_, other) = world.sigstore.sign_legacy_by_key(b"else");
+    write(&world, "ours.pub", public.as_bytes());
+    write(&world, "other.pub", other.as_bytes());
+    let signature = write(&world, "web.sig", &made.signature);
+    let reference = world.repository("web");
+    let verify = |keys: &[&str]| {
+        let keys: String = keys.iter().map(|key| format!("      - key: {key}\n")).collect();
+        let rule = format!("  - repositories: [\"{reference}\"]\n    any-of:\n{keys}");
+        let policy = named(&world, &[rule]);
+        world.sigstore.reset_requests();
+        world.run(&[
+            "verify",
+            &file,
+            "--as",
+            &reference,
+            "--policy",
+            &policy,
+            "--signature",
+            &signature,
+        ])
+    };
+    for keys in [["other.pub", "ours.pub"], ["ours.pub", "other.pub"]] {
+        verify(&keys).exits(0).prints("Signed by: key sha256:").prints("Logged in: 127.0.0.1:");
+        assert_eq!(world.sigstore.request_count(Service::RekorV1), 1);
+    }
+    verify(&["other.pub"]).exits(5).says("signature does not verify");
+    assert_eq!(world.sigstore.requests(), []);
+}
+
+#[test]
 fn what_does_not_hold_anyway_is_nothing_that_a_log_is_told_of() {
     let signed = Signed::new();
     let again = sign(&signed.world, WORKFLOW);
@@ -199,8 +234,12 @@ fn a_log_that_has_no_entry_of_it_says_so_and_what_it_has() {
         root["tlogs"] = here["tlogs"].clone();
     });
     let log = signed.world.sigstore.rekor_v1_url();
-    let words =
-        ["signature is in no transparency log", "looked in", &log, "1 entry about this chart"];
+    let words = [
+        "signature is in no transparency log",
+        "looked in",
+        &log,
+        "1 entry, but of another signature",
+    ];
     twin.refuses(&["--trusted-root", &root], 5, "not-logged", &words);
     let result = twin.verdict(&["--trusted-root", &root]);
     let looked_in = &result["lookedIn"][1];
@@ -208,7 +247,7 @@ fn a_log_that_has_no_entry_of_it_says_so_and_what_it_has() {
     assert_eq!(result["signatures"][0]["status"], "refused");
     assert_eq!(result["retryable"], false);
     sign(&signed.world, MALLORY);
-    let words = ["2 entries about this chart, of other signatures"];
+    let words = ["2 entries, but of other signatures"];
     twin.refuses(&["--trusted-root", &root], 5, "not-logged", &words);
 }
 
@@ -255,7 +294,7 @@ fn whatever_a_log_answers_that_it_cannot_prove_makes_nothing_signed() {
         (lies(LogLie::AnotherLog), 5, "untrusted-instance", "log"),
         (lies(LogLie::AnotherEntry), 4, "malformed", "its answer is another entry"),
         (lies(LogLie::WrongIdentifier), 4, "malformed", "another identifier than its content"),
-        (lies(LogLie::IndexOfAnother), 5, "not-logged", "1 entry about this chart"),
+        (lies(LogLie::IndexOfAnother), 5, "not-logged", "1 entry, but of another signature"),
         (lies(LogLie::IndexOfPaths), 4, "malformed", "names something that is no entry"),
         (lies(LogLie::EndlessIndex), 4, "limit-reached", "api/v1/index/retrieve"),
         (Fault::Garbage(Service::RekorV1), 4, "malformed", "its answer is no log entry"),

@@ -213,10 +213,8 @@ fn not_logged(logs: &[RekorV1], others: usize, unlogged: Error) -> Error {
     let error = Error::refused(Reason::NotLogged, unlogged.what).line("looked in", urls.join(", "));
     let error = match others {
         0 => error,
-        1 => error.line("found", "1 entry about this chart, of another signature"),
-        count => {
-            error.line("found", format!("{count} entries about this chart, of other signatures"))
-        }
+        1 => error.line("found", "1 entry, but of another signature"),
+        count => error.line("found", format!("{count} entries, but of other signatures")),
     };
     match unlogged.hint {
         Some(hint) => error.hint(hint),
