@@ -11,7 +11,8 @@ use super::{Context, Ended, key, lists, rekor, setup, trust};
 use crate::chart::{Argument, ChartReference, RepositoryPrefix};
 use crate::error::{Error, Result};
 use crate::run::{
-    Formats, Limits, Outcome, PolicySource, Report, Scope, VerifyObject, VerifyRun, VerifySource,
+    Formats, Limits, LogSearch, Outcome, PolicySource, Report, Scope, VerifyObject, VerifyRun,
+    VerifySource,
 };
 use crate::verify::{COSIGN_SIGN_PREDICATE, LogCheck, Match, Policy, TrustedKey, predicate_type};
 
@@ -146,26 +147,42 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
 }
 
-/// What cannot be meant of `--rekor-helm`, which asks a log about the provenance.
+/// What cannot be meant of the log: it is asked about the provenance, or for the entry of a signature that came without.
 fn check_log(arguments: &VerifyArgs, context: &Context<'_, '_>) -> Result<()> {
-    if !arguments.rekor_helm {
-        // Set for `rekor` by the environment, it means nothing here.
-        return match context.given.has("rekor_server") {
-            true => Err(Error::usage("no log is asked")
+    let together = |one: &str, other: &str, why: &str| {
+        Err(Error::usage("cannot be used together").on(format!("{one} and {other}")).cause(why))
+    };
+    // Set for `rekor` by the environment, it means nothing where no log is asked.
+    let named = context.given.has("rekor_server");
+    match (arguments.rekor_helm, arguments.offline) {
+        (true, true) => {
+            together("--rekor-helm", "--offline", "the log is asked about the provenance")
+        }
+        (true, false) if arguments.prov == ProvArg::Ignore => {
+            together("--rekor-helm", "--prov ignore", "the log is asked about the provenance")
+        }
+        (false, true) if named => together("--rekor-server", "--offline", "the log would be asked"),
+        (false, false) if named && arguments.insecure_ignore_tlog => {
+            together("--rekor-server", "--insecure-ignore-tlog", "no log is asked")
+        }
+        (false, false) if named && arguments.signature.is_none() => {
+            Err(Error::usage("no log is asked")
                 .on("--rekor-server")
                 .cause("what lies beside a signature proves that it is logged")
-                .hint("--rekor-helm")),
-            false => Ok(()),
-        };
+                .hint("--rekor-helm"))
+        }
+        _ => Ok(()),
     }
-    let other = match (arguments.offline, arguments.prov) {
-        (true, _) => "--offline",
-        (false, ProvArg::Ignore) => "--prov ignore",
-        (false, _) => return Ok(()),
-    };
-    Err(Error::usage("cannot be used together")
-        .on(format!("--rekor-helm and {other}"))
-        .cause("the log is asked about the provenance"))
+}
+
+/// Where the log entry of `--signature` is looked for.
+fn log_search(arguments: &VerifyArgs, context: &Context<'_, '_>) -> Result<LogSearch> {
+    match arguments.offline {
+        true => Ok(LogSearch::Offline),
+        false => {
+            rekor::access(&arguments.rekor_server, &arguments.trust, context).map(LogSearch::In)
+        }
+    }
 }
 
 /// `--accept`.
@@ -196,12 +213,15 @@ fn objects(
     if taken_as.is_some() && count > 1 {
         return Err(Error::usage("--as is for one file"));
     }
+    let log = arguments.signature.as_ref().map(|_| log_search(arguments, context)).transpose()?;
     let object = |argument: Argument| -> Result<VerifyObject> {
         setup::check_has_manifest(&argument, prefix.as_ref(), context)?;
-        let detached = arguments.signature.as_ref().map(|signature| VerifySource::Detached {
+        let detached = arguments.signature.as_ref().zip(log.clone());
+        let detached = detached.map(|(signature, log)| VerifySource::Detached {
             signature: PathBuf::from(signature),
             certificate: arguments.certificate.as_ref().map(PathBuf::from),
             timestamp: arguments.rfc3161_timestamp.as_ref().map(PathBuf::from),
+            log,
         });
         let source = match (&arguments.bundle, &prefix, &argument) {
             (None, None, Argument::File(_)) if detached.is_some() => {

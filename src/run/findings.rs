@@ -1,5 +1,7 @@
 //! What the places held, candidate by candidate, and the verdict over it (DESIGN decision 7).
 
+mod unlogged;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,6 +9,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+
+pub use self::unlogged::LogSearch;
 
 use super::World;
 use super::report::{
@@ -94,6 +98,8 @@ pub(super) struct Findings<'a> {
     scope: Scope,
     /// The kind of statement that counts.
     predicate_type: &'a str,
+    /// Where the log entry of a signature in files of its own is looked for, if anywhere.
+    log_search: Option<LogSearch>,
     deadline: Instant,
     looked_at: usize,
     /// What was read of candidates, shared with those that are being fetched.
@@ -122,6 +128,7 @@ impl<'a> Findings<'a> {
             world,
             scope,
             predicate_type,
+            log_search: None,
             deadline: Instant::now() + scope.limits.time,
             looked_at: 0,
             bytes: Rc::default(),
@@ -133,6 +140,12 @@ impl<'a> Findings<'a> {
             refused: Vec::new(),
             undecided: Vec::new(),
         }
+    }
+
+    /// Has the log entry of a signature in files of its own looked for, where it needs one.
+    pub(super) fn searching(mut self, log: LogSearch) -> Self {
+        self.log_search = Some(log);
+        self
     }
 
     /// Whether something else than a signature is looked for, which no legacy signature is, but a legacy
@@ -266,7 +279,7 @@ impl<'a> Findings<'a> {
             }
             Ok(Content::Detached(pieces)) => {
                 report.format = Some(Format::Legacy);
-                self.weigh(report, pieces.to_bundle_over_file(), None, question).await
+                self.weigh_detached(report, pieces, question).await
             }
             Ok(Content::Bundle(bytes)) => {
                 report.format = Some(Format::Bundle);
@@ -369,6 +382,7 @@ impl<'a> Findings<'a> {
                 report
             }
             Ok(Judgement::Refused { error, signer }) => self.refuse(report, error, signer),
+            Ok(Judgement::Unlogged { error, .. }) => self.refuse(report, error, None),
             // The config blob that the signed manifest names is there, and is that of no chart.
             Err(error) if error.class == Class::Refused => self.refuse(report, error, None),
             Ok(Judgement::Undecided { error, .. }) | Err(error) => self.leave_open(report, error),

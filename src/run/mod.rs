@@ -25,7 +25,7 @@ mod world;
 
 pub use detach::{DetachRun, Detachment, State, Target};
 pub use doctor::{Diagnosis, DoctorRun, Known, ListingReport};
-pub use findings::{Formats, Limits, Scope};
+pub use findings::{Formats, Limits, LogSearch, Scope};
 pub use formats::Making;
 pub use provenance::{DefaultKeyring, ProvCheck, ProvKeys, load_keyring, read_keyring};
 pub use push::{PushObject, PushRun};

@@ -116,6 +116,21 @@ impl RekorAccess {
         Ok(RekorV1::new(self.client.clone(), url))
     }
 
+    /// The log that was named, or all those of version 1 in the trusted root.
+    ///
+    /// # Errors
+    /// Usage, where the trusted root has a URL that is not asked.
+    pub(super) fn logs(&self, verifier: &Verifier, now: Timestamp) -> Result<Vec<RekorV1>> {
+        let urls = match &self.server {
+            Some(url) => vec![url.clone()],
+            None => {
+                let urls = verifier.all_rekor_v1(now).into_iter();
+                urls.map(RekorV1::parse_url).collect::<Result<_>>()?
+            }
+        };
+        Ok(urls.into_iter().map(|url| RekorV1::new(self.client.clone(), url)).collect())
+    }
+
     /// Finds the entry about this very provenance, which the log has to vouch for.
     ///
     /// # Errors

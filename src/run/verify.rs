@@ -6,7 +6,7 @@ mod prov;
 use std::path::{Path, PathBuf};
 
 use super::World;
-use super::findings::{Accepted, Findings, Formats, Limits, Question, Scope};
+use super::findings::{Accepted, Findings, Formats, Limits, LogSearch, Question, Scope};
 use super::packaged::read_chart;
 use super::provenance::ProvCheck;
 use super::rekor::RekorAccess;
@@ -45,6 +45,8 @@ pub enum VerifySource {
         certificate: Option<PathBuf>,
         /// A timestamp.
         timestamp: Option<PathBuf>,
+        /// Where its log entry is looked for.
+        log: LogSearch,
     },
     /// For a file: with the chart of its name and version in this repository.
     Repository(RepositoryPrefix),
@@ -348,7 +350,7 @@ impl VerifyRun {
                     self.ask(&store, Place::File, &question, &mut findings).await;
                 }
             }
-            VerifySource::Detached { signature, certificate, timestamp } => {
+            VerifySource::Detached { signature, certificate, timestamp, log } => {
                 let (chart, signature) = (path.to_owned(), signature.clone());
                 let (certificate, timestamp) = (certificate.clone(), timestamp.clone());
                 let store = off_thread(move || {
@@ -356,6 +358,7 @@ impl VerifyRun {
                     DetachedSignature::named(&chart, &signature, certificate, timestamp)
                 });
                 let store = store.await?;
+                findings = findings.searching(log.clone());
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
             VerifySource::Beside => {

@@ -1,17 +1,21 @@
 //! One bundle against one trusted root: the cryptography, by the Sigstore crate, and what it leaves to ask.
 
+use der::{Decode, Encode};
 use jiff::Timestamp;
-use sigstore_types::{KindVersion, TransparencyLogEntry};
+use sigstore_types::{DerCertificate, KindVersion, TransparencyLogEntry};
 use sigstore_verify::{
     Error as CrateError, TransparencyLogError, VerificationPolicy, VerificationResult,
 };
+use x509_cert::Certificate;
 
 use super::bundle::Bundle;
 use super::certificate::{Claims, holder};
 use super::deprecated::check_pairs;
-use super::public_key::is_by_key;
+use super::key::verify_message;
+use super::public_key::{PublicKey, is_by_key};
 use super::refusal::{self, Failure, explain};
 use super::signer::Signer;
+use super::sought::SoughtEntry;
 use super::trust_root::Root;
 use super::verifier::{Artifact, LogRecord, Stage, Verified, Verifier};
 use crate::error::{Error, Reason, Result};
@@ -24,6 +28,12 @@ pub(super) struct Demands {
     pub(super) log: bool,
     /// A certificate timestamp (SCT) by a certificate log.
     pub(super) sct: bool,
+}
+
+/// The key in a certificate, where it is of a kind that is verified here; else the certificate is judged later.
+fn key_of(leaf: &DerCertificate) -> Option<PublicKey> {
+    let leaf = Certificate::from_der(leaf.as_bytes()).ok()?;
+    PublicKey::from_spki(leaf.tbs_certificate.subject_public_key_info.to_der().ok()?).ok()
 }
 
 impl Verifier {
@@ -70,11 +80,17 @@ impl Root {
             return Err(Failure::No(refusal::stranger(why)));
         }
         let unlogged = bundle.inner().verification_material.tlog_entries.is_empty();
-        if logged && unlogged && bundle.message().is_some() {
-            return Err(Failure::No(
-                Error::refused(Reason::BadSignature, "signature is in no transparency log")
-                    .cause("no log entry lies beside it, and the trusted root has a log"),
-            ));
+        if let Some(message) = bundle.message()
+            && logged
+            && unlogged
+        {
+            // Whether it is a signature over this comes first: a log entry would not make it one.
+            if let Some(key) = bundle.inner().signing_certificate().and_then(key_of) {
+                verify_message(bundle, message, &key).map_err(Failure::No)?;
+            }
+            let error = Error::refused(Reason::BadSignature, "signature is in no transparency log")
+                .cause("no log entry lies beside it, and the trusted root has a log");
+            return Err(Failure::unlogged(error, SoughtEntry::by_certificate(bundle)));
         }
         let checked = match log {
             true => {

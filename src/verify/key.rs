@@ -16,6 +16,7 @@ use super::bundle::Bundle;
 use super::public_key::{LogCheck, PublicKey, TrustedKey, is_by_key, other_kind};
 use super::refusal::Failure;
 use super::signer::Signer;
+use super::sought::SoughtEntry;
 use super::verifier::{Artifact, Stage, Verified, Verifier};
 use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
@@ -97,11 +98,12 @@ impl Verifier {
         if logged && !has_entry {
             // Whether it is the right key comes first: a log entry would not make it so.
             verify_without_evidence(bundle, artifact, key).map_err(Failure::No)?;
-            return Err(Failure::No(
-                Error::refused(Reason::BadSignature, "signature is in no transparency log")
-                    .cause("the key is right, but the bundle holds no log entry")
-                    .hint("if it was signed without a log, add --insecure-ignore-tlog"),
-            ));
+            let beside =
+                if bundle.message().is_some() { "lies beside it" } else { "is in the bundle" };
+            let error = Error::refused(Reason::BadSignature, "signature is in no transparency log")
+                .cause(format!("the key is right, but no log entry {beside}"))
+                .hint("if it was signed without a log, add --insecure-ignore-tlog");
+            return Err(Failure::unlogged(error, SoughtEntry::by_key(bundle, key)));
         }
         let proves_time = stamped && self.trust.is_some();
         if !logged && !proves_time {
@@ -179,7 +181,7 @@ fn verify_without_evidence(bundle: &Bundle, artifact: Artifact<'_>, key: &Public
 }
 
 /// The same of a legacy signature, over the bytes of its payload.
-fn verify_message(bundle: &Bundle, message: &[u8], key: &PublicKey) -> Result<()> {
+pub(super) fn verify_message(bundle: &Bundle, message: &[u8], key: &PublicKey) -> Result<()> {
     let signature = match &bundle.inner().content {
         SignatureContent::MessageSignature(message) => &message.signature,
         _ => {

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sigstore_crypto::{Checkpoint, VerificationKey};
 use sigstore_merkle::{hash_leaf, verify_inclusion_proof};
 use sigstore_rekor::LogEntry;
 use sigstore_trust_root::TransparencyLog;
-use sigstore_types::SignatureBytes;
+use sigstore_types::{KindVersion, SignatureBytes};
 
 use super::public_key::PublicKey;
 use super::refusal::Failure;
@@ -66,6 +68,40 @@ impl UnverifiedEntry {
     /// Its canonical content.
     pub(super) fn content(&self) -> &sigstore_types::CanonicalizedBody {
         &self.entry.body
+    }
+
+    /// Whether it says that it is of this kind.
+    pub(super) fn is_of_kind(&self, kind: KindVersion) -> bool {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Kind {
+            kind: String,
+            api_version: String,
+        }
+        serde_json::from_slice::<Kind>(self.entry.body.as_bytes())
+            .is_ok_and(|said| (&*said.kind, &*said.api_version) == (kind.kind(), kind.version()))
+    }
+
+    /// The entry with its promise as cosign keeps it beside a signature ([`super::LegacySignature::log`]).
+    ///
+    /// # Errors
+    /// Refused (`bad-signature`), when it promises nothing.
+    pub fn beside_a_signature(&self) -> Result<String> {
+        let LogEntry { log_id, log_index, integrated_time, body, verification, .. } = &self.entry;
+        let promise = verification.as_ref().and_then(|one| one.signed_entry_timestamp.as_ref());
+        let (Some(time), Some(promise)) = (*integrated_time, promise) else {
+            return Err(bad("it has no promise"));
+        };
+        let beside = serde_json::json!({
+            "SignedEntryTimestamp": BASE64.encode(promise.as_bytes()),
+            "Payload": {
+                "body": body.to_base64(),
+                "integratedTime": time.as_second(),
+                "logIndex": log_index.get(),
+                "logID": log_id.as_str(),
+            },
+        });
+        Ok(beside.to_string())
     }
 
     /// The seconds until our clock has reached the time that it claims, if that lies ahead.
@@ -159,19 +195,32 @@ impl Verifier {
 
     /// The URL of the log of version 1 that the trusted root has now, if it has one.
     pub fn rekor_v1(&self, now: Timestamp) -> Option<&str> {
-        let logs = self.trust.iter().flat_map(|trust| trust.logs());
-        let current = |log: &&TransparencyLog| {
-            log.public_key.valid_for.is_none_or(|window| window.contains(now))
-        };
-        logs.filter(current).find(|log| is_v1(log)).map(|log| log.base_url.as_str())
+        self.logs_v1().find(|log| is_current(log, now)).map(|log| log.base_url.as_str())
+    }
+
+    /// The URLs of all logs of version 1 that the trusted root has, each once: those that are in use now first, and
+    /// those that were before, which have what was signed then.
+    pub fn all_rekor_v1(&self, now: Timestamp) -> Vec<&str> {
+        let (current, former): (Vec<_>, Vec<_>) =
+            self.logs_v1().partition(|log| is_current(log, now));
+        let mut urls = Vec::new();
+        for url in current.into_iter().chain(former).map(|log| log.base_url.as_str()) {
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        urls
+    }
+
+    fn logs_v1(&self) -> impl Iterator<Item = &TransparencyLog> {
+        self.trust.iter().flat_map(|trust| trust.logs()).filter(|log| is_v1(log))
     }
 }
 
 impl Verifier {
     /// Whether the trusted root has a log at this URL.
     pub fn names_log(&self, url: &str) -> bool {
-        let mut logs = self.trust.iter().flat_map(|trust| trust.logs());
-        logs.any(|log| is_v1(log) && log.base_url.trim_end_matches('/') == url)
+        self.logs_v1().any(|log| log.base_url.trim_end_matches('/') == url)
     }
 
     /// Checks that `key` is that of a log of the trusted root.
@@ -199,6 +248,10 @@ fn is_v1(log: &TransparencyLog) -> bool {
     use sha2::Digest as _;
     let hash = sha2::Sha256::digest(log.public_key.raw_bytes.as_bytes());
     log.log_id.key_id.as_bytes() == hash.as_slice()
+}
+
+fn is_current(log: &TransparencyLog, now: Timestamp) -> bool {
+    log.public_key.valid_for.is_none_or(|window| window.contains(now))
 }
 
 fn key_of(log: &TransparencyLog) -> Result<VerificationKey> {

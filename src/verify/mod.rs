@@ -28,6 +28,7 @@ mod refusal;
 mod remembered;
 mod rule;
 mod signer;
+mod sought;
 mod spelled;
 mod statement;
 mod trust_root;
@@ -59,6 +60,7 @@ pub use provenance::{
 pub use public_key::{LogCheck, PublicKey, TrustedKey};
 pub use rule::Rule;
 pub use signer::Signer;
+pub use sought::SoughtEntry;
 pub use spelled::Spelled;
 pub use statement::{
     COSIGN_SIGN_PREDICATE, PAYLOAD_TYPE, Statement, StatementSubject, SubjectKind,

@@ -3,15 +3,32 @@
 use jiff::Timestamp;
 use sigstore_verify::{Error as CrateError, TimestampError, TransparencyLogError};
 
+use super::sought::SoughtEntry;
 use crate::error::{Error, Reason};
 
 /// What keeps a bundle from being verified.
 pub(super) enum Failure {
-    Future { error: Error, ahead_seconds: i64 },
+    Future {
+        error: Error,
+        ahead_seconds: i64,
+    },
     No(Error),
+    /// A no for want of a log entry, which a log may have: what it would be.
+    Unlogged {
+        error: Error,
+        sought: Box<SoughtEntry>,
+    },
 }
 
 impl Failure {
+    /// A no for want of a log entry, which can be looked for where it is known what it would be.
+    pub(super) fn unlogged(error: Error, sought: Option<SoughtEntry>) -> Self {
+        match sought {
+            Some(sought) => Self::Unlogged { error, sought: Box::new(sought) },
+            None => Self::No(error),
+        }
+    }
+
     pub(super) fn future(time: Timestamp, now: Timestamp) -> Self {
         // Rounded up: whoever waits that long has passed the time, whatever its fraction.
         let ahead = time.duration_since(now);
@@ -27,7 +44,9 @@ impl Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Future { error, .. } | Failure::No(error) => error,
+            Failure::Future { error, .. }
+            | Failure::No(error)
+            | Failure::Unlogged { error, .. } => error,
         }
     }
 }

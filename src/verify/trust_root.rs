@@ -101,7 +101,7 @@ impl TrustRoot {
     }
 
     /// The first root that verifies. Where none does, the refusal that says most: a time in our future may
-    /// yet come, and a root that knows the instance knows better than one that does not.
+    /// yet come, a log entry may yet be found, and a root that knows the instance knows better than one that does not.
     pub(super) fn first_to_verify(
         &self,
         judge: impl Fn(&Root) -> Result<Verified, Failure>,
@@ -130,7 +130,8 @@ impl TrustRoot {
 
 fn weight(failure: &Failure) -> u8 {
     match failure {
-        Failure::Future { .. } => 2,
+        Failure::Future { .. } => 3,
+        Failure::Unlogged { .. } => 2,
         Failure::No(error) if error.reason != Reason::UntrustedInstance => 1,
         Failure::No(_) => 0,
     }

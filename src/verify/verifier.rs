@@ -11,6 +11,7 @@ use super::policy::Policy;
 use super::public_key::{TrustedKey, is_by_key, other_kind};
 use super::refusal::Failure;
 use super::signer::Signer;
+use super::sought::SoughtEntry;
 use super::statement::SubjectKind;
 use super::trust_root::{RootName, TrustRoot};
 use crate::chart::{ChartManifest, Digest};
@@ -134,6 +135,14 @@ pub enum Judgement {
         /// Who signed, when everything but the policy holds.
         signer: Option<Box<Signer>>,
     },
+    /// A no for want of a log entry alone, as far as can be told without one: signature and certificate or key
+    /// belong together, and a log may have the entry.
+    Unlogged {
+        /// Why.
+        error: Error,
+        /// What the entry would be.
+        sought: Box<SoughtEntry>,
+    },
     /// Open: a time in our future.
     Undecided {
         /// Why.
@@ -223,6 +232,9 @@ impl Verifier {
                 return refused(Error { reason: Reason::BadSignature, what, ..error });
             }
             Err(Failure::No(error)) => return refused(error),
+            Err(Failure::Unlogged { error, sought }) => {
+                return Judgement::Unlogged { error, sought };
+            }
         };
         let (named, version) = match meaning(statement, question) {
             Ok(meaning) => meaning,
@@ -308,7 +320,7 @@ impl Verifier {
         let claimed = claimed_id(bundle);
         let (likely, others): (Vec<_>, Vec<_>) =
             keys.iter().partition(|key| claimed == Some(key.key.id()));
-        let mut first = None;
+        let (mut first, mut unlogged) = (None, None);
         for trusted in likely.into_iter().chain(others) {
             match self.check_by_key(bundle, artifact, Some(trusted), now) {
                 Ok(checked) if checked.signer.key_id.as_ref() == Some(&id(trusted)) => {
@@ -318,9 +330,11 @@ impl Verifier {
                 // is asked by itself, with its own terms.
                 Ok(checked) if keys.iter().any(|one| checked.signer.key_id == Some(id(one))) => {}
                 Err(failure @ Failure::Future { .. }) => return Err(failure),
+                // The right key; only one that needs no log could say more.
+                answer @ Err(Failure::Unlogged { .. }) => unlogged = unlogged.or(Some(answer)),
                 answer => first = first.or(Some(answer)),
             }
         }
-        first.unwrap_or_else(|| Err(Failure::No(other_kind(true))))
+        unlogged.or(first).unwrap_or_else(|| Err(Failure::No(other_kind(true))))
     }
 }

@@ -289,6 +289,10 @@ fn the_closed_lists_are_those_of_the_interface() {
         ("/$defs/signature/properties/format/enum", "bundle legacy attestation"),
         ("/$defs/place/enum", "referrers fallback-tag cosign-tag file"),
         (
+            "/$defs/result/properties/lookedIn/items/properties/place/enum",
+            "referrers fallback-tag cosign-tag file log",
+        ),
+        (
             "/$defs/signature/properties/subject/properties/kind/enum",
             "index manifest chart prov",
         ),

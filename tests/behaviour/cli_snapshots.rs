@@ -8,12 +8,15 @@ use std::path::Path;
 
 use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::registry::{Action, Fault, Options as RegistryOptions};
-use helm_sigstore_kit::sigstore::{Options, RekorVersion};
+use helm_sigstore_kit::sigstore::{
+    Fault as SigstoreFault, Identity, LogLie, Options, RekorVersion,
+};
 use regex::{Captures, Regex};
 
 use crate::cli_support::verify_words;
 use crate::key_support::{generate, with_key};
-use crate::support::{Ended, World};
+use crate::support::{Ended, WORKFLOW, World};
+use crate::verify_craft::{package, write};
 
 /// The same world, entered through Helm.
 fn plugin(mut world: World) -> World {
@@ -259,6 +262,25 @@ fn the_words_of_what_stays_undecided() {
     world.environment.remove("HELM_SIGSTORE_TRUSTED_ROOT");
     let offline = verify_words(&signer, &[&reference, "--offline"]);
     snapshot(&world, "undecided_no_trusted_root", &offline);
+}
+
+#[test]
+fn the_words_of_a_signature_that_came_without_its_log_entry() {
+    let world = plugin(World::new());
+    let signer = world.signer();
+    let chart = Chart::new("web", "1.4.2");
+    let file = package(&world, &chart);
+    let identity = Identity::github(WORKFLOW);
+    let made = world.sigstore.sign_legacy(&identity, &chart.tgz(), false);
+    let signature = write(&world, "web.sig", &made.signature);
+    let certificate = write(&world, "web.pem", made.certificate.unwrap().as_bytes());
+    let pieces = [&file, "--signature", &signature, "--certificate", &certificate];
+    let words = |more: &[&'static str]| verify_words(&signer, &[&pieces[..], more].concat());
+    snapshot(&world, "verified_blob", &words(&[]));
+    snapshot(&world, "unlogged_offline", &words(&["--offline"]));
+    snapshot(&world, "unlogged_undecided", &words(&["--rekor-server", "http://127.0.0.1:1"]));
+    world.sigstore.set_fault(SigstoreFault::LogLies(LogLie::IndexOfAnother));
+    snapshot(&world, "unlogged", &words(&[]));
 }
 
 #[test]

@@ -138,6 +138,21 @@ fn the_promise_covers_body_time_log_and_index() {
 }
 
 #[test]
+fn the_promise_covers_the_body_as_the_log_has_written_it() {
+    // The same document, told to the last value, and written with one space more: another text than was promised.
+    let (world, reference) = with(|signature| {
+        let payload = &mut signature.log.as_mut().unwrap()["Payload"];
+        let body = BASE64.decode(payload["body"].as_str().unwrap()).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let spaced = body.replacen(',', ", ", 1);
+        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert!(spaced != body && read(&spaced) == read(&body));
+        payload["body"] = json!(BASE64.encode(spaced));
+    });
+    refuses(&world, &[&reference], 5, "bad-signature", &["log entry does not verify"]);
+}
+
+#[test]
 fn without_a_log_entry_a_certificate_proves_nothing() {
     let (world, reference) = with(|signature| signature.log = None);
     let words = ["signature is in no transparency log"];

@@ -44,6 +44,7 @@ mod key_sign;
 mod key_support;
 mod key_verify;
 mod legacy_files;
+mod legacy_log;
 mod legacy_sign;
 mod legacy_support;
 mod legacy_verify;

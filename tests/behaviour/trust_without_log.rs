@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::support::{WORKFLOW, World};
 use crate::verify_craft::{MALLORY, refuses, sign, sign_by, usual, write};
 
+/// How a chart was built, as GitHub attests it.
+const SLSA: &str = "https://slsa.dev/provenance/v1";
 const ENTRIES: &str = "/verificationMaterial/tlogEntries";
 const TIMESTAMPS: &str = "/verificationMaterial/timestampVerificationData";
 
@@ -275,4 +277,73 @@ fn an_instance_without_logs_comes_by_tuf_as_any_other() {
     let logged = write(&world, "logged.json", &logged);
     let arguments = [reference.as_str(), "--instance", "kit", "--bundle", &logged];
     refuses(&world, &arguments, 5, "untrusted-instance", &["log"]);
+}
+
+#[test]
+fn an_attestation_of_a_private_repository_verifies_by_reference_and_by_bundle() {
+    let mut world = World::new();
+    let root = std::fs::read_to_string(root_without(&world, &["tlogs", "ctlogs"])).unwrap();
+    let tuf = helm_sigstore_kit::tuf::Tuf::start(&[("trusted_root.json", root)]);
+    world.environment.remove("HELM_SIGSTORE_TRUSTED_ROOT");
+    world.environment.remove("HELM_SIGSTORE_SIGNING_CONFIG");
+    crate::trust_support::init(&world, &tuf).exits(0);
+    world
+        .environment
+        .insert("HELM_SIGSTORE_SIGNING_CONFIG".to_owned(), world.argument("signing_config.json"));
+    let (reference, pushed) = world.push_web();
+    // What `actions/attest-build-provenance` states: SLSA's predicate over the manifest alone.
+    let attested = |workflow: &str, digest: &str| {
+        let mut subject = crate::verify_craft::bare(digest);
+        subject["name"] = json!(format!("{}/charts/web", world.registry.host()));
+        let mut statement = crate::verify_craft::statement(&[subject]);
+        statement["predicateType"] = json!(SLSA);
+        statement["predicate"] = json!({
+            "buildDefinition": {"buildType": "https://actions.github.io/buildtypes/workflow/v1"},
+            "runDetails": {"builder": {"id": format!("https://github.com/{WORKFLOW}")}},
+        });
+        world.sigstore.set_fault(Fault::NoSct);
+        let bundle = without_log(&sign_by(&world, &Identity::github(workflow), &statement));
+        world.sigstore.clear_faults();
+        bundle
+    };
+    let bundle = attested(WORKFLOW, &pushed.manifest_digest);
+    crate::verify_craft::attach_as(&world, &pushed, bundle.to_string().as_bytes(), |manifest| {
+        manifest["annotations"]["dev.sigstore.bundle.predicateType"] = json!(SLSA);
+    });
+    let path = file(&world, &bundle);
+    let asked = ["--instance", "kit", "--predicate-type", "slsaprovenance1"];
+    let by_reference = [&[reference.as_str()][..], &asked].concat();
+    let by_bundle = [&by_reference[..], &["--bundle", &path]].concat();
+    for (words, place) in [(&by_reference, "referrers"), (&by_bundle, "file")] {
+        let result = world.verdict(words);
+        assert_eq!(result["verdict"], "verified", "{result:#}");
+        let signature = &result["signatures"][0];
+        assert_eq!((&signature["place"], &signature["log"]), (&json!(place), &Value::Null));
+        assert_eq!(
+            (&signature["format"], &signature["predicateType"]),
+            (&json!("attestation"), &json!(SLSA))
+        );
+        assert!(signature["timestamp"].is_string(), "{signature:#}");
+        let source = &signature["signer"]["sourceRepository"];
+        assert_eq!(*source, json!("https://github.com/acme/charts"));
+        world.verify(words).exits(0).prints("Logged in: no log").prints("Pinned: oci://");
+    }
+    // By the source of the build, as people ask of GitHub's attestations.
+    let github = world.sigstore.issuer_url(helm_sigstore_kit::sigstore::IssuerKind::GitHub);
+    let by_source = ["--github", "acme/charts", "--github-issuer", &github];
+    world.run(&[&["verify"], &by_reference[..], &by_source].concat()).exits(0);
+    let by_another = ["--github", "acme/other", "--github-issuer", &github];
+    world
+        .run(&[&["verify"], &by_reference[..], &by_another].concat())
+        .exits(5)
+        .says("wrong signer");
+    // Nobody asked for it, it is by somebody else, or about another chart.
+    refuses(&world, &[&reference, "--instance", "kit"], 3, "unsigned", &[]);
+    let mallory = file(&world, &attested(MALLORY, &pushed.manifest_digest));
+    let words = [&[reference.as_str()][..], &asked, &["--bundle", &mallory]].concat();
+    refuses(&world, &words, 5, "wrong-signer", &["wrong signer"]);
+    let elsewhere = format!("sha256:{}", "0".repeat(64));
+    let moved = file(&world, &attested(WORKFLOW, &elsewhere));
+    let words = [&[reference.as_str()][..], &asked, &["--bundle", &moved]].concat();
+    refuses(&world, &words, 5, "not-covered", &[]);
 }

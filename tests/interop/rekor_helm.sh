@@ -11,6 +11,12 @@ rekor_search() { helm_sigstore rekor search --trusted-root "$STACK_TRUSTED_ROOT"
 # The chart is signed in Sigstore too: without that there is no exit 0.
 rekor_verify() { helm_sigstore verify --trusted-root "$STACK_TRUSTED_ROOT" "${TRUSTED[@]}" --rekor-helm "$@"; }
 
+blob_in_real_log() {
+    SIGSTORE_REKOR_PUBLIC_KEY=$WORK/rekor-v1/rekor.pub tool "$1" sign-blob --yes --new-bundle-format=false \
+        $([ "$1" = cosign-2 ] || echo --use-signing-config=false) --rekor-url "$STACK_REKOR_V1_URL" \
+        --key "$KEYS/theirs.key" --output-signature "$2" "$3"
+}
+
 sha_of() { sha256sum <"$1" | cut -d' ' -f1; }
 
 # The identifier of the only entry of Rekor's type about a file, as we found it.
@@ -106,6 +112,28 @@ rekor_helm() {
     row "(signs)" prov_by rsa '' SHA1
     row -e 5 -g 'SHA1, which is weak' "rekor upload: nothing is sent" rekor_upload "$PROVS/rsa/web-1.4.2.tgz" \
         --keyring "$WORK/ring.gpg"
+
+    # A signature over a chart in a file of its own (see blobs.sh), whose entry such a log finds by the hash of its content.
+    make_keys
+    PLACE="real Rekor v1" LOG="v1 real"
+    local peer
+    for peer in cosign cosign-2; do
+        SIGNER="${TOOL[$peer]} sign-blob --key" NEEDS="$CHART_HELM $peer"
+        file=$CHARTS/web-1.4.2.tgz
+        row "(signs)" blob_in_real_log "$peer" "$WORK/$peer.sig" "$file"
+        row -g '^Logged in: localhost:' "helm-sigstore verify --signature --key" helm_sigstore verify "$file" \
+            --signature "$WORK/$peer.sig" --key "$KEYS/theirs.pub" --trusted-root "$STACK_TRUSTED_ROOT"
+        row -e 5 -g 'instance that is not trusted' "helm-sigstore verify, with another root" \
+            helm_sigstore verify "$file" --signature "$WORK/$peer.sig" --key "$KEYS/theirs.pub" \
+            --trusted-root embedded --rekor-server "$STACK_REKOR_V1_URL"
+        file=$CHARTS/api-1.4.2.tgz
+        row "(signs without the log)" tool "$peer" sign-blob --yes --new-bundle-format=false \
+            $([ "$peer" = cosign-2 ] || echo --use-signing-config=false) --tlog-upload=false --key "$KEYS/theirs.key" \
+            --output-signature "$WORK/$peer.none.sig" "$file"
+        row -e 5 -g '^  looked in  http://localhost:' "helm-sigstore verify --signature --key: not there" helm_sigstore verify \
+            "$file" --signature "$WORK/$peer.none.sig" --key "$KEYS/theirs.pub" --trusted-root "$STACK_TRUSTED_ROOT"
+    done
+    NEEDS=gpg
 
     # Whom we believe, and logs that have no such entries.
     SIGNER=-

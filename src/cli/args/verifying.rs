@@ -91,8 +91,8 @@ pub(in crate::cli) struct VerifyArgs {
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     pub bundle: Option<String>,
 
-    /// Signature over a FILE, as `cosign sign-blob` wrote it before bundles; with --certificate or --key: `--signature
-    /// web.sig --certificate web.pem`
+    /// Signature over a FILE, as `cosign sign-blob` wrote it before bundles; with --certificate or --key. Its log entry is
+    /// searched in Rekor v1, unless --offline: `--signature web.sig --certificate web.pem`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["bundle", "repository"], value_parser = NonEmptyStringValueParser::new())]
     pub signature: Option<String>,
 

@@ -31,6 +31,8 @@ pub enum Place {
     FallbackTag,
     /// A file.
     File,
+    /// A transparency log, where the log entry of a signature was looked for.
+    Log,
     /// The referrers API.
     Referrers,
 }
@@ -42,6 +44,7 @@ impl Place {
             Self::CosignTag => "cosign tag",
             Self::FallbackTag => "fallback tag",
             Self::File => "file",
+            Self::Log => "log",
             Self::Referrers => "referrers API",
         }
     }

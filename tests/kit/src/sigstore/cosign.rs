@@ -139,6 +139,16 @@ impl Sigstore {
             .unwrap_or_else(|error| panic!("not signed: {error}"))
     }
 
+    /// Logs a signature by a certificate that was made elsewhere in this instance's log too.
+    ///
+    /// # Panics
+    /// If the log says no, or there is no certificate.
+    pub fn log_legacy_again(&self, signature: &LegacySignature) {
+        let signer = signature.certificate.as_deref().unwrap_or_default();
+        self.log_legacy(&signature.payload, &signature.signature, signer)
+            .unwrap_or_else(|error| panic!("not logged: {error}"));
+    }
+
     fn try_sign_legacy(
         &self,
         identity: Option<&Identity>,

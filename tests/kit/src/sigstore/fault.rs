@@ -122,7 +122,8 @@ pub enum Fault {
     TimestampWith200,
 }
 
-/// What a log of version 1 tells whoever reads or searches it, in place of what it has.
+/// What a log of version 1 tells whoever reads or searches it, in place of what it has. One that lies about its index,
+/// or misses it, finds entries under their whole identifiers only, with the tree in front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLie {
     /// Another entry than the one asked for, under its own identifier.
@@ -147,8 +148,27 @@ pub enum LogLie {
     IndexOfAnother,
     /// An index with more identifiers than anybody reads.
     EndlessIndex,
+    /// An index that names an entry that is not there too.
+    IndexOfMissing,
     /// An index whose identifiers are paths.
     IndexOfPaths,
+    /// Nothing but that.
+    WholeIdentifiers,
+}
+
+impl LogLie {
+    /// Whether an entry is found by the hash of its content alone.
+    pub(crate) fn finds_by_hash(self) -> bool {
+        !matches!(
+            self,
+            Self::ManyOthers
+                | Self::IndexOfAnother
+                | Self::EndlessIndex
+                | Self::IndexOfMissing
+                | Self::IndexOfPaths
+                | Self::WholeIdentifiers
+        )
+    }
 }
 
 impl Fault {

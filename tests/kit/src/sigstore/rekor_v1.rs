@@ -155,12 +155,14 @@ impl RekorV1 {
 
     fn by_uuid(&self, uuid: Option<&str>, fault: Option<&Fault>) -> Result<Reply> {
         let state = lock(&self.state);
-        let Some(index) = uuid.and_then(|uuid| state.find(uuid)) else {
-            return Ok(failure(404, "entry not found"));
-        };
         let lie = match fault {
             Some(Fault::LogLies(lie)) => Some(*lie),
             _ => None,
+        };
+        let by_hash = lie.is_none_or(LogLie::finds_by_hash);
+        let uuid = uuid.filter(|uuid| by_hash || uuid.len() != 64);
+        let Some(index) = uuid.and_then(|uuid| state.find(uuid)) else {
+            return Ok(failure(404, "entry not found"));
         };
         let told = match lie {
             Some(LogLie::AnotherEntry | LogLie::WrongIdentifier) => 0,
@@ -265,6 +267,7 @@ impl RekorV1 {
                 let endless: Vec<_> = (0..80_000).map(|number| format!("{number:064x}")).collect();
                 return Ok(Reply::json(200, &endless));
             }
+            Some(Fault::LogLies(LogLie::IndexOfMissing)) => uuids.push("0".repeat(80)),
             Some(Fault::LogLies(LogLie::IndexOfPaths)) => {
                 return Ok(Reply::json(200, &["../../../publicKey"]));
             }
