@@ -177,7 +177,17 @@ impl PushRun {
             ));
         }
         let ours = file.prov.as_deref().map(Digest::of);
-        if ours.is_some() && ours != manifest.prov.as_ref().map(|prov| prov.digest) {
+        let theirs = manifest.prov.as_ref().map(|prov| prov.digest);
+        if self.sign.is_some() && ours != theirs {
+            // It would be a subject of the signature, and somebody else may have put it there.
+            let digest =
+                |digest: Option<Digest>| digest.map_or("none".to_owned(), |d| d.to_string());
+            return Err(taken("it holds this chart with another provenance file").expected_found(
+                format!("{}  ({typed}.prov)", digest(ours)),
+                format!("{}  (in the registry)", digest(theirs)),
+            ));
+        }
+        if ours.is_some() && ours != theirs {
             self.world.warn(format!(
                 "{typed}.prov is not what the registry holds of this chart: --force pushes it"
             ));
