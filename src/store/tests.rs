@@ -250,6 +250,12 @@ async fn an_index_is_read_again_before_a_write_that_was_turned_away_is_repeated(
     for turned_away in [
         Action::status_with(429, "Retry-After", "1"),
         Action::status(503),
+        // CNCF distribution, where others are storing a blob that the document names.
+        Action::Status {
+            status: 400,
+            headers: Vec::new(),
+            body: json!({"errors": [{"code": "DIGEST_INVALID"}]}).to_string().into(),
+        },
         Action::Reset,
         Action::LoseAnswer,
     ] {
