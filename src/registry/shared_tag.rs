@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::advice::{Write, advised};
 use super::client::{Repository, check_reference};
+use super::explanation;
 use crate::error::{Error, Result};
 use crate::net::header::HeaderValue;
 use crate::net::{Method, Redirects, Request};
@@ -65,7 +66,11 @@ impl Repository {
         }
         let error = self.refusal(&response);
         let expired = response.status == 401 && !patient;
-        if expired || matches!(response.status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) {
+        // A tag is no digest that could be wrong: CNCF distribution says so where a blob that the document names is
+        // being stored by somebody else at this moment, and its link is read half written.
+        let torn = response.status == 400 && explanation(&response).starts_with("DIGEST_INVALID");
+        if expired || torn || matches!(response.status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+        {
             return Ok(SharedWrite::Again { error, wait: response.retry_after() });
         }
         Ok(SharedWrite::Refused(advised(error, &response, Write::Index { tag, size })))

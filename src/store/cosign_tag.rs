@@ -2,10 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
-use bytes::Bytes;
-
 use super::listing::{missing, unpack_image};
-use super::shared_tag::SharedEdit;
+use super::shared_tag::{Edited, SharedEdit};
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::{Digest, MANIFEST};
 use crate::error::{Error, Reason, Result};
@@ -74,7 +72,7 @@ pub(super) struct SignatureLayer {
 impl SharedEdit for SignatureLayer {
     type Read = SignatureImage;
 
-    // A config is stored before each write, in two requests where the registry wants it so.
+    // A config is stored before a write, in two requests where the registry wants it so.
     const STEPS: u32 = 2;
 
     fn tag(&self) -> String {
@@ -89,14 +87,9 @@ impl SharedEdit for SignatureLayer {
         read.contains(&self.layer)
     }
 
-    async fn edited(
-        &self,
-        repository: &Repository,
-        read: &SignatureImage,
-    ) -> Result<(&'static str, Bytes)> {
+    fn edited(&self, read: &SignatureImage) -> Result<Edited> {
         let parts = read.with(&self.layer)?;
-        repository.push_blob(parts.config).await?;
-        Ok((MANIFEST, parts.manifest))
+        Ok(Edited { media_type: MANIFEST, document: parts.manifest, blob: Some(parts.config) })
     }
 }
 

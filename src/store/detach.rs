@@ -6,11 +6,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::cosign_tag::image_under;
 use super::fallback_tag::FallbackTag;
-use super::shared_tag::{Pace, SharedEdit, Unsettled};
+use super::shared_tag::{Edited, Pace, SharedEdit, Unsettled};
 use crate::chart::{Digest, INDEX, MANIFEST};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Descriptor, Entry, Index, Referrers as Answer, Repository, SignatureImage};
@@ -122,8 +120,8 @@ impl SharedEdit for EntriesGone {
         !self.digests.iter().any(|digest| read.contains(digest))
     }
 
-    async fn edited(&self, _: &Repository, read: &Index) -> Result<(&'static str, Bytes)> {
-        Ok((INDEX, read.without(&self.digests)))
+    fn edited(&self, read: &Index) -> Result<Edited> {
+        Ok(Edited { media_type: INDEX, document: read.without(&self.digests), blob: None })
     }
 }
 
@@ -139,7 +137,7 @@ pub(super) struct LayersGone {
 impl SharedEdit for LayersGone {
     type Read = Option<SignatureImage>;
 
-    // A config is stored before each write, in two requests where the registry wants it so.
+    // A config is stored before a write, in two requests where the registry wants it so.
     const STEPS: u32 = 2;
 
     fn tag(&self) -> String {
@@ -154,14 +152,9 @@ impl SharedEdit for LayersGone {
         read.as_ref().is_none_or(|image| !self.layers.iter().any(|layer| image.contains(layer)))
     }
 
-    async fn edited(
-        &self,
-        repository: &Repository,
-        read: &Self::Read,
-    ) -> Result<(&'static str, Bytes)> {
+    fn edited(&self, read: &Self::Read) -> Result<Edited> {
         let empty = SignatureImage::default();
         let parts = read.as_ref().unwrap_or(&empty).without(&self.layers);
-        repository.push_blob(parts.config).await?;
-        Ok((MANIFEST, parts.manifest))
+        Ok(Edited { media_type: MANIFEST, document: parts.manifest, blob: Some(parts.config) })
     }
 }

@@ -3,10 +3,8 @@
 
 use std::cell::Cell;
 
-use bytes::Bytes;
-
 use super::listing::{fetch, listed};
-use super::shared_tag::SharedEdit;
+use super::shared_tag::{Edited, SharedEdit};
 use super::{Candidate, Content, Discovered, SignatureStore};
 use crate::chart::{Digest, INDEX};
 use crate::error::{Error, Reason, Result};
@@ -115,8 +113,8 @@ impl SharedEdit for IndexEntry {
         read.contains(&self.entry.digest)
     }
 
-    async fn edited(&self, _: &Repository, read: &Index) -> Result<(&'static str, Bytes)> {
-        Ok((INDEX, read.with(&self.entry)?))
+    fn edited(&self, read: &Index) -> Result<Edited> {
+        Ok(Edited { media_type: INDEX, document: read.with(&self.entry)?, blob: None })
     }
 }
 

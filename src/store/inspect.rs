@@ -4,19 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
 use super::attach::Through;
 use super::fallback_tag::{FallbackTag, Under};
-use super::shared_tag::{Pace, SharedEdit, Unsettled};
+use super::shared_tag::{Edited, Pace, SharedEdit, Unsettled};
 use super::{BUNDLE_MEDIA_TYPE_PREFIX, CREATED_ANNOTATION, Discovered, PREDICATE_ANNOTATION};
 use crate::chart::{Digest, INDEX};
 use crate::error::{Error, Reason, Result};
 use crate::registry::{
     Correction, Descriptor, EMPTY_CONFIG, Entry, Index, IndexFault, RawManifest, ReferrerManifest,
-    Referrers, Repository,
+    Referrers, RepairedIndex, Repository,
 };
 use crate::verify::SIMPLE_SIGNING;
 
@@ -347,9 +346,11 @@ impl SharedEdit for IndexRepair {
         matches!(read.repaired(&self.corrections), Ok(None))
     }
 
-    async fn edited(&self, _: &Repository, read: &Index) -> Result<(&'static str, Bytes)> {
+    fn edited(&self, read: &Index) -> Result<Edited> {
         match read.repaired(&self.corrections)? {
-            Some(repaired) => Ok((INDEX, repaired.bytes)),
+            Some(RepairedIndex { bytes, .. }) => {
+                Ok(Edited { media_type: INDEX, document: bytes, blob: None })
+            }
             None => Err(Error::undecided(Reason::Malformed, "there is nothing to mend any more")),
         }
     }

@@ -16,8 +16,10 @@ use crate::chart::Digest;
 use crate::error::{Error, Reason, Result};
 use crate::registry::{Repository, SharedWrite};
 
-/// Reads that come too late to be written on, and attempts that a registry turns away, at most.
+/// Attempts that a registry turns away, at most.
 const MAX_ATTEMPTS: u32 = 4;
+/// Documents that have grown too old to be written on, at most; among many writers others often come first.
+const MAX_LATE: u32 = 10;
 /// The longest wait, whatever a registry asks for or however slow it is.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -26,7 +28,8 @@ pub(super) trait SharedEdit {
     /// The document as it was read.
     type Read;
 
-    /// Requests between reading and writing, which make every writer's copy so much older.
+    /// Requests that a writer makes between reading and writing, for a blob that the document names: who does not
+    /// look again after them writes on a copy that is so much older.
     const STEPS: u32;
 
     /// The tag.
@@ -41,16 +44,19 @@ pub(super) trait SharedEdit {
     /// Whether the document is as it is to be.
     fn holds(&self, read: &Self::Read) -> bool;
 
-    /// The document with the change, and its media type; all else in it byte for byte. What it names has been
-    /// stored then.
+    /// The document with the change; all else in it byte for byte.
     ///
     /// # Errors
-    /// Undecided, when it would be too large, or what it names cannot be stored.
-    fn edited(
-        &self,
-        repository: &Repository,
-        read: &Self::Read,
-    ) -> impl Future<Output = Result<(&'static str, Bytes)>>;
+    /// Undecided, when it would be too large.
+    fn edited(&self, read: &Self::Read) -> Result<Edited>;
+}
+
+/// A document as it is to be written.
+pub(super) struct Edited {
+    pub(super) media_type: &'static str,
+    pub(super) document: Bytes,
+    /// What it names and has to be stored first.
+    pub(super) blob: Option<Bytes>,
 }
 
 /// How a change is made to hold.
@@ -163,17 +169,22 @@ impl<E: SharedEdit> Unsettled<E> {
     /// Changes what was read, or what is read then if that is too old, and writes it.
     async fn write(&mut self, mut read: Read<E::Read>) -> Result<()> {
         let (mut late, mut turned_away) = (0, 0);
+        let mut stored = None;
         loop {
             if self.edit.holds(&read.document) {
                 // An attempt arrived and only its answer was lost.
                 return Ok(());
             }
-            let (media_type, edited) = self.edit.edited(&self.repository, &read.document).await?;
-            // What a slow registry needs for its answers is waited for later; this is about us.
-            let fresh = self.pace.fresh + self.slowest.saturating_mul(E::STEPS);
-            if read.at.elapsed() > fresh {
+            let Edited { media_type, document, blob } = self.edit.edited(&read.document)?;
+            if let Some(blob) = blob
+                && stored.as_ref() != Some(&blob)
+            {
+                self.repository.push_blob(blob.clone()).await?;
+                stored = Some(blob);
+            }
+            if read.at.elapsed() > self.pace.fresh {
                 late += 1;
-                if late >= MAX_ATTEMPTS {
+                if late >= MAX_LATE {
                     return Err(Error::undecided(
                         Reason::LimitReached,
                         format!("tag {} cannot be written fast enough", self.edit.tag()),
@@ -182,13 +193,17 @@ impl<E: SharedEdit> Unsettled<E> {
                         "this machine is too busy: others would lose what they wrote meanwhile",
                     ));
                 }
+                if late > 1 {
+                    tokio::time::sleep(self.pace.spread.mul_f64(noise())).await;
+                }
+                // Where nobody has written meanwhile, what was stored still fits.
                 read = self.read().await?;
                 continue;
             }
             let sent = Instant::now();
-            let (name, digest) = (self.edit.tag(), Digest::of(&edited));
+            let (name, digest) = (self.edit.tag(), Digest::of(&document));
             let patient = turned_away > 0;
-            let answer = self.repository.put_shared(&name, media_type, edited, patient).await?;
+            let answer = self.repository.put_shared(&name, media_type, document, patient).await?;
             self.slowest = self.slowest.max(sent.elapsed());
             self.written = Instant::now();
             let (error, wait) = match answer {
@@ -243,7 +258,7 @@ mod tests {
         assert_eq!(pace.wait(2, millis(5), 0, 1.0), millis(2000));
         assert_eq!(pace.wait(9, millis(5), 0, 1.0), millis(5000));
         assert_eq!(pace.wait(9, millis(2000), 0, 1.0), millis(12_000));
-        // Where a blob is stored in between, copies are older.
+        // Where a blob is stored in between, copies of others may be older.
         assert_eq!(pace.wait(1, millis(900), 2, 0.0), millis(3600));
         assert_eq!(pace.wait(u32::MAX, Duration::from_secs(600), 0, 1.0), MAX_WAIT);
     }

@@ -16,7 +16,8 @@ use crate::chart::Digest;
 use crate::error::{Class, Reason, Result};
 use crate::net;
 use crate::registry::{
-    Access, Credentials, Descriptor, Registry, Repository, Secret, Settings, Sources,
+    Access, Credentials, Descriptor, Registry, Repository, Secret, Settings, SignatureImage,
+    Sources,
 };
 
 const PATH: &str = "charts/web";
@@ -117,6 +118,24 @@ async fn forty_writers_of_one_signature_image_all_stand() {
         let config: Value = serde_json::from_slice(&config).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 40);
     }
+}
+
+/// Storing the config takes longer than a copy may be old.
+#[tokio::test]
+async fn an_image_that_another_wrote_while_our_config_was_stored_is_not_written_over() {
+    let kit = Kit::start(Options::default());
+    kit.delay_per_response(600);
+    let (ours, theirs) = (layer(&kit, "ours"), layer(&kit, "theirs"));
+    let image = SignatureImage::default().with(&theirs.layer).unwrap();
+    let name = format!("{}.sig", tag());
+    let meanwhile = Action::run(move |store| {
+        store.put_manifest(PATH, Some(&name), media_type::MANIFEST, image.manifest.clone());
+    });
+    kit.fault(Fault::once("/blobs/uploads/", meanwhile).method("POST"));
+    Unsettled::make(&writer(&kit), ours, Pace::default()).await.unwrap();
+    let (_, bytes) = kit.manifest(PATH, &format!("{}.sig", tag())).unwrap();
+    let image: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(image["layers"].as_array().unwrap().len(), 2, "{image:#}");
 }
 
 #[tokio::test]
@@ -242,7 +261,7 @@ async fn an_index_that_is_too_old_is_read_again_before_it_is_written() {
     let error = write(&kit, "x", pace).await.unwrap_err();
     assert_eq!((error.class, error.reason), (Class::Undecided, Reason::LimitReached));
     assert!(error.to_string().contains("cannot be written fast enough"), "{error}");
-    assert_eq!((kit.requests().len(), puts(&kit)), (4, 0));
+    assert_eq!((kit.requests().len(), puts(&kit)), (10, 0));
 }
 
 #[tokio::test]
@@ -250,6 +269,12 @@ async fn an_index_is_read_again_before_a_write_that_was_turned_away_is_repeated(
     for turned_away in [
         Action::status_with(429, "Retry-After", "1"),
         Action::status(503),
+        // CNCF distribution, where others are storing a blob that the document names.
+        Action::Status {
+            status: 400,
+            headers: Vec::new(),
+            body: json!({"errors": [{"code": "DIGEST_INVALID"}]}).to_string().into(),
+        },
         Action::Reset,
         Action::LoseAnswer,
     ] {

@@ -7,25 +7,35 @@ abuse() {
     start_kit v1 || { failed_before "kit with log v1" "did not start"; return; }
     as_signer
     SIGNER=- PLACE="CNCF distribution 2.8, restarted"
-    not_measured "sign and verify" debian "$CHART_HELM" || restarts
+    # From before the first request until after the last.
+    not_measured "sign and verify" debian "$CHART_HELM" || restarts debian "0.2 0.8 1.4 2 2.6 3.2 4" "0.05 0.2 0.4 0.6"
+    SIGNER=- PLACE="olareg (referrers API), restarted"
+    not_measured "sign and verify" olareg "$CHART_HELM" || restarts olareg "0.5 1.5 2.5" "0.2 0.5"
     SIGNER=- PLACE="olareg, rate limit"
     not_measured "sign and verify" olareg "$CHART_HELM" || rate_limit
     SIGNER=- PLACE="toxiproxy"
     not_measured "sign and verify" toxiproxy olareg "$CHART_HELM" || bad_lines
 }
 
-# A registry whose port and folder stay when it is started again: fixed_registry; sets FIXED and FIXED_PID.
+# A registry whose port and folder stay when it is started again: fixed_registry debian|olareg ARGUMENT…; sets FIXED and
+# FIXED_PID.
 fixed_registry() {
-    local dir=$WORK/fixed
+    local dir=$WORK/fixed-$1 known=FIXED_$1 command
     mkdir -p "$dir"
-    FIXED=${FIXED:-127.0.0.1:$(free_ports 1)}
-    cat >"$dir/config.yml" <<YAML
+    FIXED=${!known:-127.0.0.1:$(free_ports 1)}
+    printf -v "$known" %s "$FIXED"
+    if [ "$1" = debian ]; then
+        cat >"$dir/config.yml" <<YAML
 version: 0.1
 log: {level: info}
 storage: {filesystem: {rootdirectory: $dir/storage}}
 http: {addr: "$FIXED"}
 YAML
-    env OTEL_TRACES_EXPORTER=none "${PEER[debian]}" serve "$dir/config.yml" >"$dir/log" 2>&1 </dev/null &
+        command=("${PEER[debian]}" serve "$dir/config.yml")
+    else
+        command=("${PEER[olareg]}" serve --addr 127.0.0.1 --port "${FIXED##*:}" --store-type dir --dir "$dir/storage")
+    fi
+    env OTEL_TRACES_EXPORTER=none "${command[@]}" "${@:2}" >"$dir/log" 2>&1 </dev/null &
     FIXED_PID=$!
     SERVERS+=("$FIXED_PID")
     wait_for_answer "$dir/log" "http://$FIXED/v2/" "$FIXED_PID"
@@ -42,36 +52,39 @@ slow_line() {
 urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1])' "$SLOW_CONTROL/reset?delay=$2"
 }
 
+# restarts NAME MOMENTS-OF-SIGN MOMENTS-OF-VERIFY
 restarts() {
-    fixed_registry || { failed_before "docker-registry" "did not start"; return; }
+    local name=$1
+    fixed_registry "$name" || { failed_before "$name" "did not start"; return; }
     slow_line "$FIXED" 300 || { failed_before "kit proxy" "did not start"; return; }
     local base="oci://$FIXED/acme/restart" slow="oci://$SLOW/acme/restart" after chart
     for chart in web api; do
         row -g '^Digest: sha256:' "push of $chart" push "$CHARTS/$chart-1.4.2.tgz" "$base"
     done
-    # From before the first request until after the last.
-    for after in 0.2 0.8 1.4 2 2.6 3.2 4; do
+    for after in $2; do
         SIGNER="helm-sigstore sign REF"
         row -g '^Digest: sha256:' "push for a restart after $after s" push "$CHARTS/cache-1.4.2.tgz" "oci://$FIXED/acme/restart-$after"
         row "(sign): restarted after $after s: all or nothing" \
             all_or_nothing "$after" "oci://$SLOW/acme/restart-$after/cache:1.4.2" "oci://$FIXED/acme/restart-$after/cache:1.4.2"
     done
     row -g '^Attached: sha256:' "(signs)" sign "$base/web:1.4.2"
-    for after in 0.05 0.2 0.4 0.6; do
+    for after in $3; do
         row "helm-sigstore verify REF: restarted after $after s" \
             in_the_middle "$after" yes "0 4" verify "${TRUSTED[@]}" "$slow/web:1.4.2"
     done
     # What is gone in the middle is not unsigned.
     SIGNER=-
-    for after in 0.05 0.2 0.4 0.6; do
+    for after in $3; do
         row "helm-sigstore verify REF: unsigned, gone after $after s" \
             in_the_middle "$after" no "4" verify "${TRUSTED[@]}" --timeout 20s "$slow/api:1.4.2"
-        fixed_registry || failed_before "docker-registry" "did not start again"
+        fixed_registry "$name" || failed_before "$name" "did not start again"
     done
     row -e 3 -g '^error: unsigned' "helm-sigstore verify REF: there again" verify "${TRUSTED[@]}" "$base/api:1.4.2"
+    kill "$FIXED_PID"
+    wait "$FIXED_PID" 2>/dev/null
 }
 
-# in_the_middle SECONDS AGAIN CODES COMMAND…: kills the registry so long after the command began; AGAIN=yes starts it
+# in_the_middle SECONDS AGAIN CODES COMMAND…: kills the registry $name so long after the command began; AGAIN=yes starts it
 # again. Right is one of the exit codes; sets CODE.
 in_the_middle() {
     local after=$1 again=$2 codes=$3 pid
@@ -81,7 +94,7 @@ in_the_middle() {
     sleep "$after"
     kill -9 "$FIXED_PID"
     wait "$FIXED_PID" 2>/dev/null
-    [ "$again" = no ] || { sleep 0.3; fixed_registry; }
+    [ "$again" = no ] || { sleep 0.3; fixed_registry "$name"; }
     CODE=0
     wait "$pid" || CODE=$?
     echo "exit code $CODE"
@@ -125,6 +138,78 @@ rate_limit() {
     for n in $(seq 60); do echo "$base/web:1.4.2"; done >"$list"
     row "helm-sigstore verify @LIST: 60 references, 20 requests a second" \
         answers_or_asks_again verify "${TRUSTED[@]}" --timeout 100s "@$list"
+
+    # Signing by itself, without any time to breathe. Through the proxy, which counts what was turned away.
+    slow_line "127.0.0.1:$port" 0 || { failed_before "kit proxy" "did not start"; return; }
+    SIGNER="helm-sigstore sign REF, four at once"
+    for n in 1 2 3 4; do
+        sleep 1
+        row -g '^Digest: sha256:' "push of cache" push "$CHARTS/cache-1.4.2.tgz" "$base-$n"
+    done
+    row -g '^turned away: [1-9]' "(sign): pressed into 429" pressed 4 "0 4" "oci://$SLOW/acme/rate" --timeout 60s
+    for n in 1 2 3 4; do
+        sleep 1
+        row "(sign): nothing half attached" whole "$(cat "$WORK/pressed-$n")" "$base-$n/cache:1.4.2"
+    done
+    # For longer than it has time.
+    SIGNER="helm-sigstore sign REF" PLACE="olareg, one request a second"
+    fixed_registry olareg || { failed_before "olareg" "did not start"; return; }
+    base="oci://$FIXED/acme/hurried"
+    row -g '^Digest: sha256:' "push of cache" push "$CHARTS/cache-1.4.2.tgz" "$base"
+    restarted olareg --rate-limit 1 || { failed_before "olareg" "did not start"; return; }
+    slow_line "$FIXED" 0 || { failed_before "kit proxy" "did not start"; return; }
+    row -e 4 -g '^turned away: [1-9]' "(sign): pressed into 429, and out of time" \
+        turned_away sign --timeout 3s "oci://$SLOW/acme/hurried/cache:1.4.2"
+    restarted olareg || { failed_before "olareg" "did not start"; return; }
+    row "(sign): nothing half attached" whole 4 "$base/cache:1.4.2"
+}
+
+# restarted NAME ARGUMENT…
+restarted() {
+    kill "$FIXED_PID"
+    wait "$FIXED_PID" 2>/dev/null
+    fixed_registry "$@"
+}
+
+# pressed COUNT CODES BASE ARGUMENT…: signs BASE-1 to BASE-COUNT at once; right is one of the exit codes, for each.
+pressed() {
+    local count=$1 codes=$2 base=$3 n code pids=() wrong=0
+    shift 3
+    proxy_counts reset >/dev/null || return 1
+    for n in $(seq "$count"); do
+        sign "$@" "$base-$n/cache:1.4.2" >"$WORK/pressed-$n.said" 2>&1 &
+        pids+=($!)
+    done
+    for n in $(seq "$count"); do
+        code=0
+        wait "${pids[n - 1]}" || code=$?
+        echo "$code" >"$WORK/pressed-$n"
+        echo "exit code $code"
+        grep -E -m 3 '^error|cause' "$WORK/pressed-$n.said"
+        case " $codes " in *" $code "*) ;; *) wrong=1 ;; esac
+    done
+    echo "turned away: $(proxy_counts counts)"
+    [ "$wrong" = 0 ]
+}
+
+# turned_away COMMAND…: and how often it was.
+turned_away() {
+    local code=0
+    proxy_counts reset >/dev/null || return 1
+    "$@" || code=$?
+    echo "turned away: $(proxy_counts counts)"
+    return "$code"
+}
+
+# proxy_counts reset|counts: how many 429 have passed since it was reset.
+proxy_counts() {
+    python3 - "$SLOW_CONTROL" "$1" <<'PYTHON'
+import json, sys, urllib.request
+control, what = sys.argv[1:]
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+answer = opener.open(control + ("/reset?delay=0" if what == "reset" else "/counts")).read()
+print(json.loads(answer)["statuses"].get("429", 0) if what == "counts" else "")
+PYTHON
 }
 
 answers_or_asks_again() {

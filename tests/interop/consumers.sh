@@ -236,7 +236,7 @@ USES+=([kyverno_on]=kyverno [kyverno_with_key]=kyverno)
 
 # --- policy-controller: its tester. It judges images of Pods, and charts are none; but it takes any reference.
 
-# tester FILE REFERENCE: the exported documents, one a file as it wants them.
+# tester FILE REFERENCE ARGUMENT…: the exported documents, one a file as it wants them.
 tester() {
     python3 - "$1" <<'PYTHON' || return 1
 import sys
@@ -251,9 +251,9 @@ open(sys.argv[1] + ".trust", "w").write(trust)
 PYTHON
     local trust=()
     [ ! -s "$1.trust" ] || trust=(--trustroot "$1.trust")
-    timeout 120 "${PEER[policy-tester]}" --policy "$1.policy" --image "$2" "${trust[@]}"
+    timeout 120 "${PEER[policy-tester]}" --policy "$1.policy" --image "$2" "${trust[@]}" "${@:3}"
 }
-tester_on() { edited "$1" "$1.other" "$3" && tester "$1.other" "$2"; }
+tester_on() { edited "$1" "$1.other" "$3" && tester "$1.other" "$2" "${@:4}"; }
 tester_with_key() { with_key "$1" "$3" && tester "$1.other" "$2"; }
 USES+=([tester_on]=policy-tester [tester_with_key]=policy-tester)
 

@@ -74,12 +74,15 @@ detached_in() {
             cosign_2_verify "${TRUSTED[@]}" "$image/web:1.4.2"
         row -e refused -g 'no signatures found' "cosign 3.1 verify" cosign_verify "${TRUSTED[@]}" "$image/web:1.4.2"
     fi
+    local needs=$NEEDS
+    NEEDS="$needs cosign-2"
     SIGNER="cosign 2.6 sign, after that"
     row "(signs)" legacy_sign_2 "$image/web@${DIGEST[web]}"
     [ $code != 0 ] || row -g 'The code-signing certificate was verified' "cosign 2.6 verify (.sig)" \
         cosign_2_verify "${TRUSTED[@]}" "$image/web:1.4.2"
     row -g '^Format: legacy' "helm-sigstore verify --accept legacy --all" \
         verify --accept legacy --all "${TRUSTED[@]}" "$base/web:1.4.2"
+    NEEDS=$needs
     SIGNER="cosign 3.1 sign, after that"
     row "(signs)" cosign_sign "$image/web@${DIGEST[web]}"
     row -g 'The code-signing certificate was verified' "cosign 3.1 verify" cosign_verify "${TRUSTED[@]}" "$image/web:1.4.2"

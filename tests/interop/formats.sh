@@ -48,20 +48,96 @@ formats() {
         fi
         formats_in "$REGISTRY"
     done
-    formats_everywhere
+    oci_1_1
+    formats_everywhere "v1 formats"
 }
 
-# Every format by who can write it, on every registry, read by everybody: cells of the matrix.
+# The older format as a referrer, cosign's experiment, alone: neither a bundle nor a .sig tag beside it.
+oci_1_1() {
+    local base image signer verifier
+    SIGNER="helm-sigstore sign (all)" PLACE="olareg (referrers API)" NEEDS="$CHART_HELM"
+    not_measured "OCI 1.1 .sig referrer" olareg "$CHART_HELM" && return
+    start_registry olareg || { failed_before "olareg" "did not start"; return; }
+    base=oci://$REGISTRY/oci-1-1 image=$REGISTRY/oci-1-1
+    as_signer
+    for signer in ours cosign cosign-2; do
+        SIGNER="${TOOL[$signer]} (OCI 1.1 referrer)" NEEDS=$CHART_HELM
+        [ "$signer" = ours ] || NEEDS="$NEEDS $signer"
+        row -g '^Digest: sha256:' "push of web" push "$CHARTS/web-1.4.2.tgz" "$base/$signer"
+        DIGEST[web]=$(sed -n 's/^Digest: *//p' "$OUTPUT")
+        row "(signs)" signs_oci_1_1 "$signer" "$image/$signer/web" "${DIGEST[web]}"
+        row -g '^alone$' "helm-sigstore tree: nothing else is there" alone_oci_1_1 "$base/$signer/web:1.4.2"
+        row -g '\(signed: manifest\)' "helm-sigstore verify" verify "${TRUSTED[@]}" "$base/$signer/web:1.4.2"
+        row -e 5 -g '^error: wrong signer' "helm-sigstore verify: wrong identity" verify "${STRANGER[@]}" "$base/$signer/web:1.4.2"
+        row -g 'The code-signing certificate was verified' "cosign 3.1 verify --experimental-oci11" \
+            cosign_verify "${TRUSTED[@]}" --experimental-oci11 "$image/$signer/web:1.4.2"
+        row -g 'The code-signing certificate was verified' "cosign 2.6 verify --experimental-oci11" \
+            cosign_2_verify "${TRUSTED[@]}" --experimental-oci11 "$image/$signer/web:1.4.2"
+        row -e refused "cosign 3.1 verify, without the experiment" cosign_verify "${TRUSTED[@]}" "$image/$signer/web:1.4.2"
+    done
+    SIGNER="${TOOL[ours]} (OCI 1.1 referrer)" NEEDS="$CHART_HELM policy-tester"
+    row "helm-sigstore policy export policy-controller" by_root policy-controller "$base/ours/web:1.4.2" "$WORK/oci-1-1.yaml"
+    row -g 'Verification was successful' "policy-controller 0.15.1 --enable-oci11" \
+        tester "$WORK/oci-1-1.yaml" "$image/ours/web@${DIGEST[web]}" --enable-oci11
+    row -e 1 -g 'none of the expected identities|no matching' "policy-controller 0.15.1 --enable-oci11: another identity" \
+        tester_on "$WORK/oci-1-1.yaml" "$image/ours/web@${DIGEST[web]}" 's/^            subject: "/&x/' --enable-oci11
+    row -e 1 -g 'no (matching )?signatures' "policy-controller 0.15.1, without the experiment" \
+        tester "$WORK/oci-1-1.yaml" "$image/ours/web@${DIGEST[web]}"
+    NEEDS=
+}
+
+# signs_oci_1_1 SIGNER IMAGE DIGEST
+signs_oci_1_1() {
+    case $1 in
+        ours)
+            # The same signature stands under the tag too: detach would take off both.
+            # shellcheck disable=SC2046 # flags and digests, without spaces
+            sign "oci://$2@$3" --signature-format all && deleted "$2" "${3/:/-}.sig" &&
+                detach "oci://$2@$3" $(attached_to "oci://$2@$3" others)
+            ;;
+        cosign) COSIGN_EXPERIMENTAL=1 legacy_sign_3 --registry-referrers-mode oci-1-1 "$2@$3" ;;
+        *) COSIGN_EXPERIMENTAL=1 legacy_sign_2 --registry-referrers-mode oci-1-1 "$2@$3" ;;
+    esac
+}
+
+# attached_to REF all|others: a line each, as detach wants it; the others are what is no .sig as a referrer.
+attached_to() {
+    helm_sigstore tree --plain-http -o json "$1" | python3 -c '
+import json, sys
+for one in json.load(sys.stdin)["places"]:
+    for attached in one["attached"]:
+        ours = one["place"] == "referrers" and attached["artifactType"] == "application/vnd.dev.cosign.artifact.sig.v1+json"
+        if sys.argv[1] == "all" or not ours:
+            print("--digest", attached["entry"] or attached["digest"])' "$2"
+}
+# deleted HOST/REPOSITORY TAG
+deleted() {
+    python3 - "$@" <<'PYTHON'
+import sys, urllib.request
+host, repository = sys.argv[1].split("/", 1)
+url = f"http://{host}/v2/{repository}/manifests/{sys.argv[2]}"
+urllib.request.build_opener(urllib.request.ProxyHandler({})).open(urllib.request.Request(url, method="DELETE"))
+PYTHON
+}
+
+alone_oci_1_1() {
+    local all
+    all=$(attached_to "$1" all) && [ "$(wc -l <<<"$all")" = 1 ] && [ -n "$all" ] && [ -z "$(attached_to "$1" others)" ] && echo alone
+}
+
+# Every format by who can write it, on every registry or those that are named, read by everybody: cells of the matrix.
+# formats_everywhere LOG [NAME…]
 formats_everywhere() {
-    local registry name peer signer
-    MATRIX=1 KIND=github LOG="v1 formats"
+    local registry name peer signer only=" ${*:2} "
+    MATRIX=1 KIND=github LOG=$1
     as_signer
     for registry in "${REGISTRIES[@]}"; do
         read -r name peer PLACE <<<"$registry"
+        [ $# -eq 1 ] || case $only in *" $name "*) ;; *) continue ;; esac
         SIGNER=all NEEDS=
         not_measured all "$peer" "$CHART_HELM" && continue
         start_registry "$name" || { failed_before "$name" "did not start"; continue; }
-        for signer in ours:legacy ours:both ours:all cosign:legacy cosign-3.0:legacy cosign-2:legacy; do
+        for signer in ours:default ours:legacy ours:all cosign:legacy cosign-3.0:legacy cosign-2:legacy; do
             formats_cells "$name" "$REGISTRY" "${signer%:*}" "${signer#*:}"
         done
     done
@@ -70,8 +146,8 @@ formats_everywhere() {
 
 # formats_cells NAME HOST SIGNER FORMAT
 formats_cells() {
-    local name=$1 signer=$3 format=$4 image=$2/format-$4/${3//./-}/web needs verifier
-    SIGNER="${TOOL[$signer]} ($format)"
+    local name=$1 signer=$3 format=$4 image=$2/${LOG// /-}/$4/${3//./-}/web needs verifier
+    SIGNER="${TOOL[$signer]} (${format/#default/default: both})"
     NEEDS=$CHART_HELM
     [ "$signer" = ours ] || NEEDS="$NEEDS $signer"
     push "$CHARTS/web-1.4.2.tgz" "oci://${image%/web}" >"$OUTPUT" 2>&1 || { failed_before "push" "$(tail -n 1 "$OUTPUT")"; return; }
@@ -89,7 +165,7 @@ formats_cells() {
 # format_signed_by TOOL FORMAT IMAGE@DIGEST
 format_signed_by() {
     case $1 in
-        ours) sign "oci://$3" --signature-format "$2" ;;
+        ours) sign "oci://$3" $([ "$2" = default ] || echo "--signature-format $2") ;;
         *) with_keys tool "$1" sign --yes --new-bundle-format=false \
             $([ "$1" = cosign-2 ] || echo --use-signing-config=false) --fulcio-url "$KIT_FULCIO_URL" \
             --rekor-url "$KIT_REKOR_V1_URL" --identity-token "$TOKEN" "$3" ;;
@@ -109,7 +185,7 @@ format_verified_by() {
 
 # formats_in HOST
 formats_in() {
-    local base="oci://$1/formats" image=$1/formats chart
+    local base="oci://$1/formats" image=$1/formats chart needs=$NEEDS
     as_signer
     for chart in web api cache plain; do
         SIGNER=-
@@ -133,14 +209,18 @@ formats_in() {
     row -e refused -g 'no matching signatures|missing or incorrect annotation' "cosign 2.6 verify -a: another value" \
         cosign_2_verify "${TRUSTED[@]}" -a build=43 "$image/api:1.4.2"
 
+    # Without it there is nothing to read.
+    NEEDS="$needs cosign-2"
     SIGNER="cosign 2.6 sign"
     row "(signs)" legacy_sign_2 -a build=42 "$image/cache@${DIGEST[cache]}"
     legacy_read_by_all cache
+    NEEDS=$needs
     SIGNER="cosign 3.1 sign --new-bundle-format=false"
     row "(signs)" legacy_sign_3 "$image/plain@${DIGEST[plain]}"
     legacy_read_by_all plain
 
     # Three identities under one tag, each by another program.
+    NEEDS="$needs cosign-2"
     SIGNER="cosign 2.6, helm-sigstore, cosign 3.1 (one tag)"
     row "(helm-sigstore signs, as e-mail)" signed_as email sign --signature-format legacy "$base/cache:1.4.2"
     row "(cosign 3.1 signs, as GitLab)" signed_as gitlab legacy_sign_3 "$image/cache@${DIGEST[cache]}"
@@ -154,6 +234,7 @@ formats_in() {
         --certificate-identity "$KIT_IDENTITY_EMAIL" --certificate-oidc-issuer "$KIT_ISSUER_EMAIL" "$image/cache:1.4.2"
 
     # Attestations, by either.
+    NEEDS=$needs
     SIGNER="helm-sigstore attest"
     echo '{"spdxVersion": "SPDX-2.3", "name": "web"}' >"$WORK/sbom.json"
     row -g '^Attached: sha256:' "(attests)" attest "$base/web:1.4.2" --predicate "$WORK/sbom.json" --predicate-type spdx
@@ -172,6 +253,7 @@ formats_in() {
     row -g '^Predicate: https://cyclonedx.org/bom' "helm-sigstore verify --predicate-type" \
         verify "${TRUSTED[@]}" --predicate-type cyclonedx "$base/web:1.4.2"
 
+    NEEDS="$needs cosign-2"
     SIGNER="cosign 2.6 attest (.att)"
     row "(attests)" legacy_attest_2 --predicate "$WORK/sbom.json" --type https://example.com/built/v1 "$image/web@${DIGEST[web]}"
     row -g '^Predicate: https://example.com/built/v1' "helm-sigstore verify --predicate-type" \
@@ -185,6 +267,7 @@ formats_in() {
     SIGNER="cosign 2.6 sign, copied to another chart"
     row "(copied)" copied_signature "$1" "formats/cache" "${DIGEST[cache]}" "formats/copy" "$CHARTS/web-1.4.2.tgz"
     row -e 5 -g '^error: manifest not signed' "helm-sigstore verify" verify "${TRUSTED[@]}" "oci://$1/formats/copy/web:1.4.2"
+    NEEDS=$needs
 }
 
 # What has no bundle beside it: legacy_read_by_all CHART ARGUMENT…

@@ -5,7 +5,7 @@ import sys
 
 NAMES = ["signedBy", "verifiedBy", "where", "log", "result", "expectedExit", "exit", "identity", "matrix", "note", "why"]
 # The width of the first column.
-SIGNER = 26
+SIGNER = 30
 
 
 def cell(rows):

@@ -13,8 +13,9 @@ matrix() {
     MATRIX=1
     for LOG in v1 v2; do
         start_kit "$LOG" || { failed_before "kit with log $LOG" "did not start"; continue; }
-        TSA_URL=$KIT_TSA_FULL_URL
-        FULCIO_URL=$KIT_FULCIO_URL REKOR_V1_URL=$KIT_REKOR_V1_URL
+        TSA_URL=$KIT_TSA_FULL_URL FULCIO_URL=$KIT_FULCIO_URL
+        REKOR_URL=$KIT_REKOR_V1_URL
+        [ "$LOG" = v1 ] || REKOR_URL=$KIT_REKOR_V2_URL
         matrix_of
     done
     LOG="v2 real" PLACE="all" SIGNER=all
@@ -26,14 +27,46 @@ matrix() {
     # shellcheck disable=SC2086 # words
     if ! not_measured "Fulcio, Rekor v1 with Trillian, timestamp authority" $STACK_PEERS $REKOR_V1_PEERS; then
         # The services of the other log run already.
-        start_rekor_v1 && real_matrix "v1 real" || failed_before "Rekor v1 with Trillian" "did not start"
+        if start_rekor_v1; then
+            real_matrix "v1 real"
+            formats_on_real_v1
+        else
+            failed_before "Rekor v1 with Trillian" "did not start"
+        fi
     fi
     MATRIX=
 }
 
+# What is signed where nothing is asked for, both formats, with the log that the older one was made for; and by a key.
+formats_on_real_v1() {
+    local base image key=$WORK/matrix-key format
+    KIT_FULCIO_URL=$STACK_FULCIO_URL KIT_FULCIO_CHAIN=$STACK_DIR/fulcio.pem
+    KIT_REKOR_V1_URL=$STACK_REKOR_V1_URL KIT_REKOR_V1_PUBLIC_KEY=$STACK_REKOR_V1_PUBLIC_KEY
+    formats_everywhere "v1 real formats" distribution olareg
+
+    LOG="v1 real" PLACE="olareg (referrers API)" SIGNER="helm-sigstore sign --key (default: both)" NEEDS="$CHART_HELM olareg"
+    not_measured "(signs)" olareg "$CHART_HELM" && return
+    start_registry olareg || { failed_before "olareg" "did not start"; return; }
+    base=oci://$REGISTRY/matrix-key image=$REGISTRY/matrix-key/web
+    export COSIGN_PASSWORD=interop
+    row -g '^Key: sha256:' "helm-sigstore key generate" helm_sigstore key generate --output-key-prefix "$key"
+    row -g '^Digest: sha256:' "push of web" push "$CHARTS/web-1.4.2.tgz" "$base"
+    row -g '\(cosign tag\)$' "(signs)" key_sign "$base/web:1.4.2" --key "$key.key"
+    for format in bundle legacy; do
+        row -g "^Logged in: " "helm-sigstore verify --key --accept $format" \
+            key_verify --accept "$format" --key "$key.pub" "$base/web:1.4.2"
+    done
+    row -g 'verified against the specified public key' "cosign 3.1 verify --key" cosign_key_verify --key "$key.pub" "$image:1.4.2"
+    NEEDS="$NEEDS cosign-2"
+    row -g 'verified against the specified public key' "cosign 2.6 verify --key" \
+        cosign_2_verify_bundle --key "$key.pub" "$image:1.4.2"
+    NEEDS=
+}
+
 # From here on what was written for the kit's Sigstore speaks to this one: real_matrix LOG.
 real_matrix() {
-    LOG=$1 TSA_URL=$STACK_TSA_URL FULCIO_URL=$STACK_FULCIO_URL REKOR_V1_URL=${STACK_REKOR_V1_URL:-}
+    LOG=$1 TSA_URL=$STACK_TSA_URL FULCIO_URL=$STACK_FULCIO_URL REKOR_URL=$STACK_REKOR_URL
+    [ "$LOG" = "v2 real" ] || REKOR_URL=$STACK_REKOR_V1_URL
     KIT_TRUSTED_ROOT=$STACK_TRUSTED_ROOT KIT_SIGNING_CONFIG=$STACK_SIGNING_CONFIG KIT_TRUST_CONFIG=$STACK_TRUST_CONFIG
     # The domain is as Fulcio is configured.
     KIT_IDENTITY_USERNAME='jane!127.0.0.1'
@@ -42,7 +75,7 @@ real_matrix() {
 
 matrix_of() {
     local registry name peer n=0 signer
-    for registry in "${REGISTRIES[@]}" "zot zot zot (referrers API)"; do
+    for registry in "${REGISTRIES[@]}"; do
         read -r name peer PLACE <<<"$registry"
         SIGNER=all KIND=all
         not_measured all "$peer" "$CHART_HELM" && continue
@@ -58,6 +91,7 @@ matrix_of() {
         done
     done
     for KIND in "${MATRIX_KINDS[@]}"; do matrix_files; done
+    FILE_TURN=$((FILE_TURN + 1))
 }
 
 # Sets TOKEN, IDENTITY, ISSUER and TRUSTED for KIND.
@@ -95,8 +129,8 @@ unable() {
     UNABLE=
     case $1:$2:$3 in
         *:cosign*:olareg-405) UNABLE="a 405 to the referrers API is no answer that cosign knows" ;;
-        sign:cosign-2:* | sign:cosign-3.0:*)
-            case $LOG in v2*) UNABLE="cosign 2.6 and 3.0 log DSSE entries, which Rekor v2 does not take any more" ;; esac ;;
+        sign:cosign-2:* | sign:cosign-3.0:* | sign:js:*)
+            case $LOG in v2*) UNABLE="cosign 2.6 and 3.0 and sigstore-js log DSSE entries, which Rekor v2 does not take any more" ;; esac ;;
         *:js:*) case $LOG in v2*) UNABLE="sigstore-js knows no DSSE entry of Rekor v2 (TLOG_BODY_ERROR)" ;; esac ;;
         *:python:username) UNABLE="sigstore-python takes the DER of a user name for the name" ;;
     esac
@@ -171,13 +205,47 @@ matrix_files() {
         --bundle "$bundle.python" --overwrite "$file"
     [ "$LAST" != ok ] || messages "$bundle.python" "$file"
 
-    # It speaks to Rekor v1, and to a timestamp authority in JSON, which the kit's does not understand.
-    SIGNER="sigstore-js" NEEDS="$CHART_HELM sigstore-js"
-    if [ "$LOG" = "v1 real" ]; then
-        row "(signs)" js sign "$FULCIO_URL" "$REKOR_V1_URL" "${TSA_URL%/api/v1/timestamp}" "$TOKEN" "$file" "$bundle.js"
-        [ "$LAST" != ok ] || messages "$bundle.js" "$file"
-    fi
+    # By turns, so that each meets two kinds of identity in each log, and with three logs every kind.
+    blobs_by "${FILE_SIGNERS[FILE_TURN++ % ${#FILE_SIGNERS[@]}]}" "$bundle" "$file"
+    # With the real logs each kind.
+    case $LOG:$((FILE_TURN % 3)) in *real:* | *:0) blobs_by js "$bundle" "$file" ;; esac
     NEEDS=
+}
+FILE_SIGNERS=(cosign cosign-3.0 cosign-2)
+FILE_TURN=0
+
+# What others sign as a file: a statement of the kind that cosign makes of images, and a plain message:
+# blobs_by SIGNER BUNDLE FILE.
+blobs_by() {
+    local signer=$1 bundle=$2 file=$3 verifier statement="attest-blob" message="sign-blob"
+    [ "$signer" != js ] || statement="statement" message="message"
+    SIGNER="${TOOL[$signer]} ($statement)" NEEDS="$CHART_HELM ${FILE_PEER[$signer]}"
+    [ -z "${MISSING[${FILE_PEER[$signer]}]:-}" ] || { SIGNER="${TOOL[$signer]} (files)" row "all" true; return; }
+    unable sign "$signer" file
+    if [ -n "$UNABLE" ]; then
+        NOTE=$UNABLE row -e refused "(signs)" file_signed_by "$signer" attest "$bundle.statement" "$file"
+    else
+        row "(signs)" file_signed_by "$signer" attest "$bundle.statement" "$file"
+        [ "$LAST" != ok ] || for verifier in ours adapter cosign cosign-3.0 cosign-2 python go js; do
+            file_cell "$verifier" "$bundle.statement" "$file"
+        done
+    fi
+    SIGNER="${TOOL[$signer]} ($message)"
+    row "(signs)" file_signed_by "$signer" sign "$bundle.message" "$file"
+    [ "$LAST" != ok ] || messages "$bundle.message" "$file"
+}
+
+# file_signed_by SIGNER attest|sign BUNDLE FILE
+file_signed_by() {
+    local what=()
+    if [ "$1" = js ]; then
+        js "$2" "$FULCIO_URL" "$REKOR_URL" "${LOG:1:1}" "$TSA_URL" "$TOKEN" "$4" "$3"
+        return
+    fi
+    [ "$2" = sign ] || { echo '{}' >"$WORK/predicate.json" && what=(--predicate "$WORK/predicate.json" --type "$PREDICATE"); }
+    [ "$1" != cosign-2 ] || what+=(--new-bundle-format)
+    tool "$1" "$2-blob" --yes --trusted-root "$KIT_TRUSTED_ROOT" --signing-config "$KIT_SIGNING_CONFIG" \
+        --identity-token "$TOKEN" --bundle "$3" "${what[@]}" "$4"
 }
 
 # Plain messages, which are no statements about charts: the product says so, its verifier judges them.
@@ -192,6 +260,9 @@ file_cell() {
     local needs=$NEEDS
     NEEDS="$NEEDS ${FILE_PEER[$1]:-}"
     unable verify "$1" "$KIND"
+    case $1:$SIGNER in
+        python:*attest-blob*) UNABLE="cosign attest-blob writes in-toto statements of version 0.1, and sigstore-python reads those of version 1" ;;
+    esac
     if [ "$1" = js ]; then
         # A message it can judge in either log.
         [ -z "${4:-}" ] || UNABLE=

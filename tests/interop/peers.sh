@@ -93,8 +93,9 @@ obtain() {
         echo "fetching $name ($*)" >&2
         rm -rf "$folder"
         mkdir -p "$folder"
-        # Without the lock: a grandchild that lingers would hold it for ever.
-        if ! (set -e; "$how" "$folder" "$@") >"$log" 2>&1 9>&- </dev/null || [ ! -s "$program" ]; then
+        # Without the lock: a grandchild that lingers would hold it for ever. In a place that stays, whatever becomes of
+        # the clone meanwhile.
+        if ! (set -e; cd "$folder"; "$how" "$folder" "$@") >"$log" 2>&1 9>&- </dev/null || [ ! -s "$program" ]; then
             MISSING[$name]=$(tail -n 1 "$log" | cut -c -200)
             MISSING[$name]=${MISSING[$name]:-cannot be fetched}
             rm -rf "$folder"

@@ -54,6 +54,19 @@ plugin_in() {
     row -g "$verified" "flags from the environment" env HELM_SIGSTORE_PLAIN_HTTP=true \
         HELM_SIGSTORE_TRUSTED_ROOT="$KIT_TRUSTED_ROOT" HELM_SIGSTORE_CERTIFICATE_IDENTITY="$IDENTITY" \
         HELM_SIGSTORE_CERTIFICATE_OIDC_ISSUER="$ISSUER" "$HELM" sigstore verify "$base/web:1.4.2"
+    # The same before and behind the plugin's name when it signs.
+    row -g '^Digest: sha256:' "helm push of another chart" helm push --plain-http "$CHARTS/cache-1.4.2.tgz" "$base"
+    local signing=("$base/cache:1.4.2" --plain-http --trusted-root "$KIT_TRUSTED_ROOT" --signing-config "$KIT_SIGNING_CONFIG"
+        --identity-token "$TOKEN" --signature-format bundle)
+    SIGNER="helm sigstore sign REF"
+    row -g '^Attached: sha256:' "helm --debug sigstore sign" helm --debug sigstore sign "${signing[@]}"
+    row -g '^Attached: sha256:' "helm sigstore sign --debug" helm sigstore sign --debug "${signing[@]}"
+    row -g '^Attached: sha256:' "helm -n x sigstore sign" helm -n x sigstore sign "${signing[@]}"
+    row -g '^Attached: sha256:' "helm sigstore sign -n x" helm sigstore sign -n x "${signing[@]}"
+    row -g '^Attached: sha256:' "helm --qps 5 sigstore sign" helm --qps 5 sigstore sign "${signing[@]}"
+    row -g '^Attached: sha256:' "helm sigstore sign --qps 5" helm sigstore sign --qps 5 "${signing[@]}"
+    row -g "$verified" "helm sigstore verify REF, what was signed so" helm sigstore verify "$base/cache:1.4.2" "${ours[@]}"
+    SIGNER="helm sigstore sign FILE"
     row "helm pull" helm pull "$base/web" --version 1.4.2 --plain-http --destination "$HELM_DATA_HOME"
     row -g '^Chart Hash Verified:' "helm sigstore verify FILE, as pulled" helm sigstore verify \
         "$HELM_DATA_HOME/web-1.4.2.tgz" --bundle "$bundle" --offline "${ours[@]}"

@@ -107,8 +107,10 @@ provenance() {
         file=$PROVS/$helm/web-1.4.2.tgz
         row -e 3 -g "$good" "verify --keyring" judges "$file" "$WORK/rsa.gpg"
         row -g "^Pushed: " "helm sigstore push" helm_sigstore push "$file" "oci://$KIT_REGISTRY/prov-$helm" --plain-http
+        cp "$OUTPUT" "$WORK/pushed"
         row -g '^Chart Hash Verified: ' "helm pull --verify of what was pushed" helm pull --plain-http --verify \
             --keyring "$WORK/rsa.gpg" "oci://$KIT_REGISTRY/prov-$helm/web" --version 1.4.2 --destination "$HELM_DATA_HOME"
+        pinned_pull "$helm" "oci://$KIT_REGISTRY/prov-$helm/web" "$(sed -n 's/^Digest: *//p' "$WORK/pushed")"
         row -e 3 -g "$good" "verify REF --keyring" helm_sigstore verify "oci://$KIT_REGISTRY/prov-$helm/web:1.4.2" \
             --plain-http --trusted-root "$KIT_TRUSTED_ROOT" --keyring "$WORK/rsa.gpg"
         row -g "$alone" "verify REF --policy, prov: accept" helm_sigstore verify "oci://$KIT_REGISTRY/prov-$helm/web:1.4.2" \
@@ -130,6 +132,22 @@ provenance() {
         row -e 3 -g "$good" "hashtest, $ring" judges "$file/hashtest-1.2.3.tgz" "$file/$ring"
     done
     row -e 3 -g "$good" "signtest" judges "$data/pkg/downloader/testdata/signtest-0.1.0.tgz" "$file/helm-test-key.pub"
+}
+
+# pinned_pull HELM REPOSITORY DIGEST: what is pulled by digest has another name than its provenance says, and Helm fails
+# over that.
+pinned_pull() {
+    local dir=$PROVS/$1-pinned file
+    mkdir -p "$dir"
+    row -g '^Digest: sha256:' "helm pull --prov by digest" helm pull --plain-http --prov "$2@$3" --destination "$dir"
+    file=$(find "$dir" -name '*.tgz' | head -n 1)
+    row "its name is its digest's" test "${file##*/}" = "web@${3/:/-}.tgz"
+    row -e refused -g "does not contain a SHA" "helm verify: the name is another" helm verify "$file" --keyring "$WORK/rsa.gpg"
+    rm -rf "$dir-again" && mkdir "$dir-again"
+    row -e refused -g "does not contain a SHA" "helm pull --verify by digest" helm pull --plain-http --verify --keyring "$WORK/rsa.gpg" "$2@$3" \
+        --destination "$dir-again"
+    row -e 3 -g "$good" "verify FILE --keyring, as pulled by digest" judges "$file" "$WORK/rsa.gpg"
+    row -e 5 -g 'unknown key' "verify FILE --keyring, of others" judges "$file" "$WORK/ed.gpg"
 }
 
 helm_packages() {

@@ -9,6 +9,7 @@ REGISTRIES=(
     "olareg olareg olareg 0.2.2 (referrers API)"
     "olareg-405 olareg olareg 0.2.2 (405)"
     "crane crane ggcr 0.21.9 (fallback)"
+    "zot zot zot (referrers API)"
 )
 
 registries() {
@@ -146,13 +147,26 @@ writers_in() {
         row "(sign): all at once" all_sign 1 "$base/web:1.4.2"
     fi
     row "helm-sigstore verify REF --min-signatures $WRITERS" \
-        verify --min-signatures "$WRITERS" "${each[@]}" "$base/web:1.4.2"
+        verify --accept bundle --min-signatures "$WRITERS" "${each[@]}" "$base/web:1.4.2"
     cosign_finds "cosign verify, one of them" \
         --certificate-identity "signer-$WRITERS@example.com" --certificate-oidc-issuer "$KIT_ISSUER_EMAIL" \
         "$1/acme/writers/web:1.4.2"
+    case $name in
+        distribution | olareg) ;;
+        *) return ;;
+    esac
+    # The older format: where nothing is asked for, one that cannot be attached costs a warning; asked for, it is told.
+    SIGNER="$WRITERS at once (legacy)"
+    row -g '^Digest: sha256:' "push of api" push "$CHARTS/api-1.4.2.tgz" "$base"
+    row "(sign): all, some again as they were told" all_sign 8 "$base/api:1.4.2" --signature-format legacy
+    row "helm-sigstore verify --accept legacy --min-signatures $WRITERS" \
+        verify --accept legacy --min-signatures "$WRITERS" "${each[@]}" "$base/api:1.4.2"
+    row -g 'The code-signing certificate was verified' "cosign verify (.sig), one of them" cosign_verify \
+        --certificate-identity "signer-$WRITERS@example.com" --certificate-oidc-issuer "$KIT_ISSUER_EMAIL" \
+        "$1/acme/writers/api:1.4.2"
 }
 
-# all_sign ATTEMPTS REF: everybody signs; who is told that it is undecided may try again.
+# all_sign ATTEMPTS REF ARGUMENT…: everybody signs; who is told that it is undecided may try again.
 all_sign() {
     local attempts=$1 n code pids=() failed=0 folder=$WORK/said
     mkdir -p "$folder"
@@ -160,7 +174,7 @@ all_sign() {
         (
             for _ in $(seq "$attempts"); do
                 code=0
-                TOKEN=$WORK/tokens/$n sign "$2" >"$folder/$n" 2>&1 || code=$?
+                TOKEN=$WORK/tokens/$n sign "${@:2}" >"$folder/$n" 2>&1 || code=$?
                 [ "$code" = 4 ] || break
             done
             exit "$code"

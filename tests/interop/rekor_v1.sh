@@ -3,7 +3,7 @@
 
 REKOR_V1_PEERS="rekor trillian-server trillian-signer trillian-schema mariadb"
 
-# Starts it; from here on the documents of the stack name this log: STACK_REKOR_V1_URL.
+# Starts it; from here on the documents of the stack name this log: STACK_REKOR_V1_URL, STACK_REKOR_V1_PUBLIC_KEY.
 start_rekor_v1() {
     local dir=$WORK/rekor-v1 ports base=${PEER[mariadb]%/usr/sbin/mariadbd} dsn libraries
     mkdir -p "$dir/data"
@@ -42,5 +42,6 @@ start_rekor_v1() {
     SERVERS+=($!)
     wait_for_answer "$dir/rekor.log" "$STACK_REKOR_V1_URL/api/v1/log/publicKey" $! || return 1
     openssl pkey -in "$dir/rekor.key" -pubout -out "$dir/rekor.pub" || return 1
-    write_documents "$STACK_DIR" "$STACK_REKOR_V1_URL" "$dir/rekor.pub" 1
+    STACK_REKOR_V1_PUBLIC_KEY=$dir/rekor.pub
+    write_documents "$STACK_DIR" "$STACK_REKOR_V1_URL" "$STACK_REKOR_V1_PUBLIC_KEY" 1
 }

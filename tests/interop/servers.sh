@@ -63,8 +63,8 @@ else:
 PYTHON
 }
 
-# start_registry NAME: debian | distribution | distribution-keeps | olareg | olareg-keeps | olareg-405 | crane, or one
-# that runs already; sets REGISTRY to its host and port. Those that keep delete nothing.
+# start_registry NAME: debian | distribution | distribution-keeps | olareg | olareg-keeps | olareg-405 | crane | zot, or
+# one that runs already; sets REGISTRY to its host and port. Those that keep delete nothing.
 start_registry() {
     local name=$1 dir=$WORK/registry-$1 known=REGISTRY_${1//-/_} command line deletes=true
     REGISTRY=${!known:-}
@@ -91,6 +91,18 @@ YAML
             esac
             ;;
         crane) command=("${PEER[crane]}" registry serve --address 127.0.0.1:0) ;;
+        zot)
+            REGISTRY=127.0.0.1:$(free_ports 1)
+            cat >"$dir/config.json" <<JSON
+{"distSpecVersion": "1.1.1", "storage": {"rootDirectory": "$dir/storage", "gc": false}, "log": {"level": "info"},
+ "http": {"address": "127.0.0.1", "port": "${REGISTRY##*:}"}}
+JSON
+            command=("${PEER[zot]}" serve "$dir/config.json")
+            ;;
+        *)
+            echo "no registry is called $name" >&2
+            return 1
+            ;;
     esac
     "${command[@]}" >"$dir/log" 2>&1 </dev/null &
     SERVERS+=($!)
@@ -99,7 +111,7 @@ YAML
             line=$(wait_for "$dir/log" 'listening on 127\.0\.0\.1:[0-9]+' $!) || return 1
             REGISTRY=$(grep -oE '127\.0\.0\.1:[0-9]+' <<<"$line" | tail -n 1)
             ;;
-        olareg*) wait_for_answer "$dir/log" "http://$REGISTRY/v2/" $! || return 1 ;;
+        olareg* | zot) wait_for_answer "$dir/log" "http://$REGISTRY/v2/" $! || return 1 ;;
         crane)
             line=$(wait_for "$dir/log" 'serving on port [0-9]+' $!) || return 1
             REGISTRY=127.0.0.1:$(grep -oE '[0-9]+$' <<<"$line")

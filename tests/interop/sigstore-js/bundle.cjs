@@ -1,6 +1,7 @@
 // sigstore-js as a program, for the modules in the folder $1:
 //   verify TRUSTED-ROOT IDENTITY ISSUER BUNDLE FILE
-//   sign FULCIO REKOR TSA TOKEN-FILE FILE BUNDLE          a plain message; REKOR is a log of version 1
+//   sign FULCIO REKOR VERSION TSA TOKEN-FILE FILE BUNDLE      a plain message; VERSION is that of the log REKOR
+//   attest FULCIO REKOR VERSION TSA TOKEN-FILE FILE BUNDLE    a statement as cosign makes of what it signs
 const fs = require('fs');
 const crypto = require('crypto');
 const path = require('path');
@@ -29,19 +30,38 @@ function verify(root, identity, issuer, bundleFile, file) {
   console.log('OK');
 }
 
-async function sign(fulcio, rekor, tsa, tokenFile, file, bundleFile) {
+async function sign(kind, fulcio, rekor, version, tsa, tokenFile, file, bundleFile) {
   const { bundleToJSON } = load('@sigstore/bundle');
-  const { FulcioSigner, MessageSignatureBundleBuilder, RekorWitness, TSAWitness } = load('@sigstore/sign');
+  const { DSSEBundleBuilder, FulcioSigner, MessageSignatureBundleBuilder, RekorWitness, TSAWitness } = load('@sigstore/sign');
   const token = fs.readFileSync(tokenFile, 'utf8').trim();
-  const builder = new MessageSignatureBundleBuilder({
+  const options = {
     signer: new FulcioSigner({ fulcioBaseURL: fulcio, identityProvider: { getToken: async () => token } }),
-    witnesses: [new RekorWitness({ rekorBaseURL: rekor, entryType: 'hashedrekord' }), new TSAWitness({ tsaBaseURL: tsa })],
-  });
-  const bundle = await builder.create({ data: fs.readFileSync(file) });
+    witnesses: [
+      new RekorWitness({ rekorBaseURL: rekor, majorApiVersion: Number(version), timeout: 20000 }),
+      new TSAWitness({ tsaBaseURL: tsa }),
+    ],
+  };
+  const data = fs.readFileSync(file);
+  const bundle =
+    kind === 'sign'
+      ? await new MessageSignatureBundleBuilder(options).create({ data })
+      : await new DSSEBundleBuilder(options).create({ data: statement(data, file), type: 'application/vnd.in-toto+json' });
   fs.writeFileSync(bundleFile, JSON.stringify(bundleToJSON(bundle)));
 }
 
-(async () => (verb === 'sign' ? sign(...words) : verify(...words)))().catch((error) => {
+function statement(bytes, file) {
+  const sha256 = crypto.createHash('sha256').update(bytes).digest('hex');
+  return Buffer.from(
+    JSON.stringify({
+      _type: 'https://in-toto.io/Statement/v1',
+      subject: [{ name: path.basename(file), digest: { sha256 } }],
+      predicateType: 'https://sigstore.dev/cosign/sign/v1',
+      predicate: {},
+    }),
+  );
+}
+
+(async () => (verb === 'verify' ? verify(...words) : sign(verb, ...words)))().catch((error) => {
   console.error(`error: ${error.code ?? error.name}: ${error.message} ${error.cause?.message ?? ''}`);
   process.exit(1);
 });

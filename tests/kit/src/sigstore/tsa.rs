@@ -1,5 +1,7 @@
 //! The timestamp authority (RFC 3161, with ESSCertIDv2 of RFC 5816).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use cms::cert::{CertificateChoices, IssuerAndSerialNumber};
 use cms::content_info::{CmsVersion, ContentInfo};
 use cms::signed_data::{
@@ -13,6 +15,7 @@ use const_oid::db::rfc5912::{ID_SHA_256, ID_SHA_512};
 use der::asn1::{GeneralizedTime, Int, OctetString, SetOfVec, UtcTime};
 use der::{Any, Decode, Encode, Tag};
 use hyper::header::CONTENT_TYPE;
+use serde::Deserialize;
 use sha2::{Digest, Sha384};
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::attr::Attribute;
@@ -35,6 +38,37 @@ const POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264
 
 /// Where timestamps are asked for.
 pub(crate) const PATH: &str = "/api/v1/timestamp";
+
+/// What Sigstore's timestamp authority takes in place of DER, and sigstore-js sends.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonRequest {
+    artifact_hash: String,
+    hash_algorithm: String,
+    #[serde(default)]
+    certificates: bool,
+}
+
+fn request_in_json(body: &[u8]) -> Result<TimeStampReq> {
+    let request: JsonRequest = serde_json::from_slice(body)?;
+    let oid = match request.hash_algorithm.as_str() {
+        "sha256" => ID_SHA_256,
+        "sha384" => ID_SHA_384,
+        "sha512" => ID_SHA_512,
+        other => return Err(Error::new(format!("the hash algorithm is {other}"))),
+    };
+    Ok(TimeStampReq {
+        version: TspVersion::V1,
+        message_imprint: MessageImprint {
+            hash_algorithm: AlgorithmIdentifierOwned { oid, parameters: None },
+            hashed_message: OctetString::new(BASE64.decode(request.artifact_hash)?)?,
+        },
+        req_policy: None,
+        nonce: None,
+        cert_req: request.certificates,
+        extensions: None,
+    })
+}
 
 /// Root and signing certificate; both P-384 with SHA-384, as in production.
 pub(crate) struct Tsa {
@@ -80,10 +114,16 @@ impl Tsa {
 
     fn timestamp(&self, call: &Call, now: u64) -> Reply {
         let content_type = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if content_type != Some("application/timestamp-query") {
-            return Reply::text(415, "the content type is application/timestamp-query");
-        }
-        let request = match TimeStampReq::from_der(&call.body) {
+        let request = match content_type {
+            Some("application/timestamp-query") => {
+                TimeStampReq::from_der(&call.body).map_err(Error::from)
+            }
+            Some("application/json") => request_in_json(&call.body),
+            _ => {
+                return Reply::text(415, "the content type is application/timestamp-query or json");
+            }
+        };
+        let request = match request {
             Ok(request) => request,
             Err(error) => return Reply::text(400, format!("invalid timestamp request: {error}")),
         };

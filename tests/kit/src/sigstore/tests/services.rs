@@ -96,6 +96,32 @@ fn timestamps_are_accepted_and_end_with_their_authority() {
 }
 
 #[test]
+fn a_timestamp_may_be_asked_for_in_json() {
+    let sigstore = start();
+    let root = TrustedRoot::from_json(&sigstore.trusted_root_json()).unwrap();
+    let authority = root.tsa_authorities().remove(0);
+    let ask = |algorithm: &str| {
+        let hash = BASE64.encode(Sha256::digest(b"signature"));
+        let request = json!({"artifactHash": hash, "hashAlgorithm": algorithm}).to_string();
+        let json = [("Content-Type", "application/json")];
+        send("POST", &sigstore.tsa_url(), &json, request.as_bytes())
+    };
+    let answer = ask("sha256");
+    assert_eq!(answer.status, 201);
+    let judge = |signature: &[u8]| {
+        sigstore_tsa::verify_timestamp_for_authority(
+            &TimestampToken::new(answer.body.clone()),
+            &SignatureBytes::from_bytes(signature),
+            &authority,
+        )
+    };
+    judge(b"signature").unwrap();
+    assert!(judge(b"other").is_err());
+    assert_eq!(ask("sha512").status, 400);
+    assert_eq!(ask("md5").status, 400);
+}
+
+#[test]
 fn a_timestamp_echoes_the_nonce_unless_told_otherwise() {
     let sigstore = start();
     let nonce = [2, 2, 0x51, 7];
