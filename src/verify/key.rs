@@ -98,10 +98,12 @@ impl Verifier {
         if logged && !has_entry {
             // Whether it is the right key comes first: a log entry would not make it so.
             verify_without_evidence(bundle, artifact, key).map_err(Failure::No)?;
-            let beside =
-                if bundle.message().is_some() { "lies beside it" } else { "is in the bundle" };
+            let cause = match bundle.message() {
+                Some(_) => "the key is right, but no log entry lies beside the signature",
+                None => "the key is right, but the bundle holds no log entry",
+            };
             let error = Error::refused(Reason::BadSignature, "signature is in no transparency log")
-                .cause(format!("the key is right, but no log entry {beside}"))
+                .cause(cause)
                 .hint("if it was signed without a log, add --insecure-ignore-tlog");
             return Err(Failure::unlogged(error, SoughtEntry::by_key(bundle, key)));
         }

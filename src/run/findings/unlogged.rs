@@ -114,14 +114,17 @@ impl Findings<'_> {
             others += found.others;
             open = open.or(found.open);
             for entry in found.entries {
-                match entry.beside_a_signature() {
-                    Ok(text) => pieces.log = Some(text),
+                let beside = entry.beside_a_signature().and_then(|text| {
+                    pieces.log = Some(text);
+                    pieces.to_bundle_over_file()
+                });
+                let bundle = match beside {
+                    Ok(bundle) => bundle,
                     Err(error) => {
                         hollow.get_or_insert(error);
                         continue;
                     }
-                }
-                let bundle = pieces.to_bundle_over_file()?;
+                };
                 match self.judge(&bundle, question).await? {
                     // Whatever is said of the signer now, it is no other entry that would change it.
                     Judgement::Accepted(_)
