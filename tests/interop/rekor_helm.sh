@@ -123,7 +123,7 @@ rekor_helm() {
         row "(signs)" blob_in_real_log "$peer" "$WORK/$peer.sig" "$file"
         row -g '^Logged in: localhost:' "helm-sigstore verify --signature --key" helm_sigstore verify "$file" \
             --signature "$WORK/$peer.sig" --key "$KEYS/theirs.pub" --trusted-root "$STACK_TRUSTED_ROOT"
-        row -e 5 -g 'instance that is not trusted' "helm-sigstore verify, with another root" \
+        row -e 5 -g '^error: log entry does not verify' "helm-sigstore verify, with another root" \
             helm_sigstore verify "$file" --signature "$WORK/$peer.sig" --key "$KEYS/theirs.pub" \
             --trusted-root embedded --rekor-server "$STACK_REKOR_V1_URL"
         file=$CHARTS/api-1.4.2.tgz
