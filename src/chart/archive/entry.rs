@@ -51,6 +51,17 @@ impl Block {
         let (Some(mode), Some(_)) = (octal(field(100, 8)), octal(field(124, 12))) else {
             return Err(refuse("its header holds a bad number"));
         };
+        // What else Go reads as a number; where it cannot, it reads no further.
+        let mut numbers = vec![(108, 8), (116, 8), (136, 12)];
+        if magic.starts_with(b"ustar\0") || magic == b"ustar  \0" {
+            numbers.extend([(329, 8), (337, 8)]);
+        }
+        if magic.starts_with(b"ustar\0") && field(508, 4).eq(*b"tar\0") {
+            numbers.extend([(476, 12), (488, 12)]);
+        }
+        if !numbers.into_iter().all(|(at, length)| is_number(field(at, length))) {
+            return Err(refuse("its header holds a bad number"));
+        }
         let kind = match field(156, 1).next() {
             Some(b'0' | 0) => Kind::File,
             Some(b'5') => Kind::Directory,
@@ -89,6 +100,24 @@ fn octal(field: impl Iterator<Item = u8>) -> Option<u64> {
     valid.then(|| digits.iter().fold(0, |sum: u64, b| (sum << 3) | u64::from(**b - b'0')))
 }
 
+/// Whether Go reads a number in the field: octal digits between blanks and up to a NUL, or, for what is large or
+/// negative, 63 bits in two's complement.
+fn is_number(field: impl Iterator<Item = u8>) -> bool {
+    let bytes: Vec<u8> = field.collect();
+    if let Some(first) = bytes.first().filter(|b| **b & 0x80 != 0) {
+        let inverted = if first & 0x40 != 0 { 0xff } else { 0 };
+        let mask = |at| if at == 0 { 0x7f } else { 0xff };
+        let digits = bytes.iter().enumerate().map(|(at, b)| (b ^ inverted) & mask(at));
+        let significant = digits.skip_while(|digit| *digit == 0).collect::<Vec<_>>();
+        let bit = significant.first().is_some_and(|first| first & 0x80 != 0);
+        return significant.len() < 8 || (significant.len() == 8 && !bit);
+    }
+    let blank = |b: &&u8| matches!(**b, b' ' | 0);
+    let behind = bytes.iter().rposition(|b| !blank(&b)).map_or(0, |at| at + 1);
+    let number = bytes.iter().take(behind).skip_while(blank).take_while(|b| **b != 0);
+    number.into_iter().all(|b| (b'0'..=b'7').contains(b))
+}
+
 /// What the entries before a member say about it.
 #[derive(Default)]
 pub(super) struct Overrides {
@@ -114,6 +143,13 @@ impl Overrides {
                 "size" => return Err(not_an_archive("an extended header changes a file's size")),
                 key if key.starts_with("GNU.sparse.") => {
                     return Err(not_an_archive("an extended header describes a sparse file"));
+                }
+                // Go reads no further where it cannot read these.
+                "atime" | "ctime" | "mtime" if !value.is_empty() && !is_pax_time(value) => {
+                    return Err(not_an_archive("an extended header holds a bad number"));
+                }
+                "gid" | "uid" if !value.is_empty() && !is_integer(value) => {
+                    return Err(not_an_archive("an extended header holds a bad number"));
                 }
                 _ => {}
             }
@@ -156,6 +192,17 @@ impl Overrides {
     }
 }
 
+fn is_integer(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<i64>().is_ok())
+}
+
+/// Seconds, and perhaps their parts.
+fn is_pax_time(text: &[u8]) -> bool {
+    let mut parts = text.splitn(2, |b| *b == b'.');
+    is_integer(parts.next().unwrap_or_default())
+        && parts.next().is_none_or(|rest| rest.iter().all(u8::is_ascii_digit))
+}
+
 /// Splits PAX records, `LENGTH KEY=VALUE\n` each (POSIX.1-2001, pax).
 pub(super) fn pax_records(data: &[u8]) -> Result<Vec<(&str, &[u8])>> {
     let mut rest = data;
@@ -180,7 +227,12 @@ fn pax_record(data: &[u8]) -> Option<Record<'_>> {
     let equals = record.iter().position(|b| *b == b'=')?;
     let (key, value) = record.split_at_checked(equals)?;
     let key = std::str::from_utf8(key).ok().filter(|key| !key.is_empty())?;
-    Some(((key, value.strip_prefix(b"=")?), after))
+    let value = value.strip_prefix(b"=")?;
+    let text = match key {
+        "gname" | "linkpath" | "path" | "uname" => value,
+        _ => key.as_bytes(),
+    };
+    (!text.contains(&0)).then_some(((key, value), after))
 }
 
 /// Accepts `a/b/c` and nothing that any system could take for more: no absolute path, `.`, `..`, empty part,

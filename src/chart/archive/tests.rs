@@ -7,6 +7,9 @@ use super::*;
 use crate::chart::tests::Random;
 use crate::error::Class;
 
+mod agreement;
+mod cases;
+
 const CHART_YAML: &[u8] = b"apiVersion: v2\nname: web\nversion: 1.4.2\n";
 
 /// Gives what it has piece by piece, as a pipe may.
@@ -417,21 +420,19 @@ fn survives_mutated_archives() {
     }
 }
 
-/// `tests/interop/archives` is Helm's own loader. What we accept, Helm has to understand in the same way; that we
-/// refuse more is the point.
-#[test]
-fn reads_no_archive_otherwise_than_helm() {
-    #[derive(serde::Deserialize)]
-    struct Answer {
-        name: String,
-        version: String,
-        error: String,
-    }
-    let Some(oracle) = std::env::var_os("HELM_SIGSTORE_ARCHIVE_ORACLE") else { return };
-    let mut random = Random::new(6);
-    let archives: Vec<_> = (0..30_000).map(|_| gzip(&confusing_tar(&mut random))).collect();
+/// What Helm's own loader, `tests/interop/archives`, says of an archive.
+#[derive(serde::Deserialize)]
+struct Answer {
+    name: String,
+    version: String,
+    error: String,
+}
+
+/// Asks it about each archive, where `HELM_SIGSTORE_ARCHIVE_ORACLE` names the program.
+fn helm(archives: &[Vec<u8>]) -> Option<Vec<Answer>> {
+    let oracle = std::env::var_os("HELM_SIGSTORE_ARCHIVE_ORACLE")?;
     let mut corpus = tempfile::tempfile().unwrap();
-    for archive in &archives {
+    for archive in archives {
         corpus.write_all(&u32::try_from(archive.len()).unwrap().to_le_bytes()).unwrap();
         corpus.write_all(archive).unwrap();
     }
@@ -439,12 +440,22 @@ fn reads_no_archive_otherwise_than_helm() {
     let output = std::process::Command::new(oracle).stdin(corpus).output().unwrap();
     assert!(output.status.success());
     let answers = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<_> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), archives.len());
+    Some(answers)
+}
+
+/// What we accept, Helm has to understand in the same way; that we refuse more is the point.
+#[test]
+#[ignore = "asks Helm's loader: tests/interop/run archives"]
+fn reads_no_archive_otherwise_than_helm() {
+    let mut random = Random::new(6);
+    let archives: Vec<_> =
+        (0..30_000).map(|_| gzip(&agreement::confusing_tar(&mut random))).collect();
+    let answers = helm(&archives).expect("HELM_SIGSTORE_ARCHIVE_ORACLE names the program");
     let (mut same, mut stricter, mut laxer, mut neither) = (0, 0, 0, 0);
-    let mut count = 0;
     let mut reasons = std::collections::BTreeMap::new();
-    for (archive, answer) in archives.iter().zip(answers.lines()) {
-        count += 1;
-        let helm: Answer = serde_json::from_str(answer).unwrap();
+    for (archive, helm) in archives.iter().zip(answers) {
         match (read_both(archive), helm.error.is_empty()) {
             (Ok(ours), true) => {
                 assert_eq!((ours.name(), ours.version()), (&*helm.name, &*helm.version));
@@ -461,48 +472,6 @@ fn reads_no_archive_otherwise_than_helm() {
     println!(
         "{same} read alike, {neither} refused by both, {stricter} by us, {laxer} by Helm: {reasons:?}"
     );
-    assert_eq!(count, archives.len());
     assert_eq!(laxer, 0, "{reasons:?}");
     assert!(same > 500);
-}
-
-/// A tar of entries that contradict each other, with bytes changed under a right checksum.
-fn confusing_tar(random: &mut Random) -> Vec<u8> {
-    let mut entries = vec![file("web/notes")];
-    if random.below(2) == 0 {
-        entries = vec![chart_yaml()];
-    }
-    for _ in 0..=random.below(4) {
-        let names = ["web/x", "web/y", "web/Chart.yaml", "web/Chart.yaml", "other/Chart.yaml", "x"];
-        let name = names[random.below(names.len())];
-        let kind = b"000000000000512xgLKS7\0\0"[random.below(23)];
-        let data = match random.below(6) {
-            0 => CHART_YAML.to_vec(),
-            1 => b"name: web\nversion: 9.9.9\n".to_vec(),
-            2 => [record("path", "web/Chart.yaml"), record("size", "27")].concat().into_bytes(),
-            3 => record("path", "web/Chart.yaml").into_bytes(),
-            4 => b"web/Chart.yaml\0".to_vec(),
-            _ => Vec::new(),
-        };
-        let pokes: Vec<_> = (0..random.below(4).saturating_sub(1))
-            .map(|_| {
-                let at = [
-                    0, 3, 100, 101, 102, 124, 134, 135, 156, 257, 262, 263, 265, 345, 348, 357, 508,
-                ];
-                let at = at[random.below(at.len())];
-                (at, b"\x00 0145/wxust\x80\xff"[random.below(14)])
-            })
-            .collect();
-        let magic: &[u8] =
-            [&b"ustar\x0000"[..], b"ustar  \0", b"\0\0\0\0\0\0\0\0"][random.below(3)];
-        let made = entry_with(name, kind, &data, |block| {
-            block[257..265].copy_from_slice(magic);
-            for (at, byte) in pokes {
-                block[at] = byte;
-            }
-        });
-        let at = random.below(entries.len() + 1);
-        entries.insert(at, made);
-    }
-    tar(&entries)
 }
