@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::prov_support::Packager;
 use crate::sign_support::{asked, assert_nothing_public, signature};
 use crate::support::World;
+use crate::verify_craft::{attach, bare, sign, statement};
 
 const JANE: &str = "Jane <jane@example.com>";
 
@@ -119,6 +120,70 @@ fn a_default_keyring_is_reported_and_never_fails_a_chart() {
     assert_eq!(world.verdict(&[&path])["verdict"], "verified");
     world.environment.insert("GNUPGHOME".to_owned(), world.argument("elsewhere"));
     assert_eq!(world.verdict(&[&path])["provenance"], json!(null));
+}
+
+#[test]
+fn a_keybox_of_gnupg_is_a_keyring() {
+    let (world, jane, reference, _) = signed();
+    let bob = Packager::new("Bob <b@x>");
+    let keyring = world.argument("pubring.kbx");
+    // Several blobs, the right key in the last.
+    std::fs::write(&keyring, [bob.keybox(), jane.keybox()].concat()).unwrap();
+    world
+        .verify(&[&reference, "--keyring", &keyring])
+        .exits(0)
+        .prints(&format!("Using Key With Fingerprint: {}\n", jane.fingerprint()));
+    std::fs::write(&keyring, bob.keybox()).unwrap();
+    world.verify(&[&reference, "--keyring", &keyring]).exits(5).says("signed by an unknown key");
+    let mut damaged = jane.keybox();
+    damaged.truncate(200);
+    std::fs::write(&keyring, damaged).unwrap();
+    world.verify(&[&reference, "--keyring", &keyring]).exits(2).says("the keybox is damaged");
+}
+
+#[test]
+fn a_keyring_is_read_up_to_its_bound() {
+    let (world, _, reference, _) = signed();
+    // A hole: nothing lies on the disk.
+    let file = std::fs::File::create(world.path("huge.gpg")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    world
+        .verify(&[&reference, "--keyring", &world.argument("huge.gpg")])
+        .exits(2)
+        .says("cannot read keyring")
+        .says("larger than 67108864 bytes");
+}
+
+#[test]
+fn a_default_keyring_reports_of_a_reference_and_never_fails_it() {
+    let world = World::new();
+    let (jane, bob) = (Packager::new(JANE), Packager::new("Bob <b@x>"));
+    let pushed = world.push(&jane.packages(Chart::new("web", "1.4.2")));
+    let reference = format!("{}:1.4.2", world.repository("web"));
+    // As cosign signs: the manifest alone, so nobody has signed the file as a subject.
+    let statement = statement(&[bare(&pushed.manifest_digest)]);
+    attach(&world, &pushed, &sign(&world, &statement));
+    std::fs::create_dir_all(world.path("home/.gnupg")).unwrap();
+    let ring = |name: &str| world.path("home/.gnupg").join(name);
+    let status = || {
+        let result = world.verdict(&[&reference]);
+        assert_eq!(result["verdict"], "verified");
+        result["provenance"]["status"].clone()
+    };
+    assert_eq!(status(), json!(null));
+    std::fs::write(ring("pubring.kbx"), jane.keybox()).unwrap();
+    assert_eq!(status(), "verified");
+    world.verify(&[&reference]).exits(0).prints("Provenance: PGP signature verified\n");
+    // The older form is Helm's own, and goes first.
+    std::fs::write(ring("pubring.gpg"), bob.ring()).unwrap();
+    assert_eq!(status(), "unknown-key");
+    std::fs::write(ring("pubring.gpg"), "no ring").unwrap();
+    assert_ne!(status(), "verified");
+    // Named, or required, the same ring decides.
+    let named = ring("pubring.gpg").display().to_string();
+    std::fs::write(&named, bob.ring()).unwrap();
+    world.verify(&[&reference, "--keyring", &named]).exits(5);
+    world.verify(&[&reference, "--prov", "require"]).exits(5);
 }
 
 #[test]

@@ -301,14 +301,20 @@ fn credentials_that_are_filed_under_a_path_are_for_what_lies_below_it() {
         (&["{host}/other"], Some(0)),
         (&["localhost/{host}/charts"], None),
     ] {
-        let (world, reference) = basic();
+        let (mut world, reference) = basic();
         let host = world.registry.host();
         let mut filed = serde_json::Map::new();
         for (at, key) in keys.iter().enumerate() {
             let password = if right == Some(at) { PASSWORD } else { "wrong" };
             filed.insert(key.replace("{host}", &host), login("jane", password));
         }
-        write(&world, "home/.docker/config.json", &json!({ "auths": filed }));
-        world.run(&["sign", &reference]).exits(if right.is_some() { 0 } else { 4 });
+        let docker = write(&world, "home/.docker/config.json", &json!({ "auths": filed }));
+        let code = if right.is_some() { 0 } else { 4 };
+        world.run(&["sign", &reference]).exits(code);
+        // Helm's own store has them too.
+        std::fs::rename(&docker, world.path("helm.json")).unwrap();
+        world.run(&["sign", &reference]).exits(4).says("no credentials");
+        world.environment.insert("HELM_REGISTRY_CONFIG".into(), world.argument("helm.json"));
+        world.run(&["sign", &reference]).exits(code);
     }
 }

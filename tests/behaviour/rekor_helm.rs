@@ -390,6 +390,44 @@ fn what_the_go_plugin_verified_is_verified_by_itself_too() {
 }
 
 #[test]
+fn the_log_that_is_verified_against_is_the_one_that_is_named() {
+    let (mut world, _, path, ring) = packaged();
+    world.run(&["sign", &path]).exits(0);
+    uploaded(&world, &path, &ring);
+    let server = world.sigstore.rekor_v1_url();
+    let nowhere = "http://127.0.0.1:1";
+    let commands = |world: &World, more: &[&str]| {
+        let mut alone = vec!["rekor", "verify", &path, "--keyring", &ring];
+        alone.extend(more);
+        let mut beside = vec![path.as_str(), "--rekor-helm", "--keyring", &ring];
+        beside.extend(more);
+        [world.run(&alone), world.verify(&beside)]
+    };
+    for ended in commands(&world, &["--rekor-server", &server]) {
+        ended.exits(0).prints("Rekor UUID: ");
+    }
+    for ended in commands(&world, &["--rekor-server", nowhere]) {
+        ended.exits(4).says("127.0.0.1:1");
+    }
+    for ended in commands(&world, &["--rekor-server", "http://rekor.example"]) {
+        ended.exits(2).says("is not https");
+    }
+    world.environment.insert("REKOR_SERVER".to_owned(), nowhere.to_owned());
+    for ended in commands(&world, &[]) {
+        ended.exits(4).says("127.0.0.1:1");
+    }
+    // The flag goes before the variable, which means nothing where no log is asked.
+    for ended in commands(&world, &["--rekor-server", &server]) {
+        ended.exits(0).prints("Rekor UUID: ");
+    }
+    world.verify(&[&path, "--keyring", &ring]).exits(0);
+    world
+        .verify(&[&path, "--keyring", &ring, "--rekor-server", &server])
+        .exits(2)
+        .says("--rekor-helm");
+}
+
+#[test]
 fn an_entry_makes_no_chart_signed_and_a_keyring_is_needed() {
     let (world, _, path, ring) = packaged();
     uploaded(&world, &path, &ring);

@@ -72,6 +72,15 @@ mod tests {
     }
 
     #[test]
+    fn of_many_blobs_no_more_are_looked_at_than_may_be() {
+        // The smallest there is: a length and a type.
+        let empty = [0, 0, 0, 8, 0, 0, 0, 0];
+        assert_eq!(keys(&empty.repeat(MAX_BLOBS - 1)), Ok(Vec::new()));
+        let error = keys(&empty.repeat(MAX_BLOBS + 1)).unwrap_err();
+        assert!(error.contains("more than 100000 blobs"), "{error}");
+    }
+
+    #[test]
     fn no_length_leads_outside() {
         let good = blob(OPENPGP, b"one");
         for (at, value) in
