@@ -47,6 +47,7 @@ mod legacy_files;
 mod legacy_sign;
 mod legacy_support;
 mod legacy_verify;
+mod plugin_files;
 mod policy_command;
 mod policy_export;
 mod policy_prov;

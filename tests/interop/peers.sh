@@ -73,6 +73,7 @@ obtain_more() {
     if_full obtain oras oras-1.3.3 oras from_go oras.land/oras/cmd/oras@v1.3.3
     # Its module is refused by `go install`, so whoever has the program measures it.
     PEER[zot]=$(command -v zot) || { unset 'PEER[zot]'; MISSING[zot]="no zot on PATH"; }
+    PEER[pwsh]=$(command -v pwsh) || { unset 'PEER[pwsh]'; MISSING[pwsh]="no pwsh on PATH"; }
 }
 
 # if_full obtain NAME FOLDER FILE …

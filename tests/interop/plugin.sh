@@ -94,6 +94,21 @@ plugin_in() {
     unset HELM_SIGSTORE_BINARY
 }
 
+# The installer for Windows, in whatever PowerShell there is.
+installs_by_powershell() {
+    local folder=$WORK/powershell version
+    version=$(sed -n 's/^version: *"\(.*\)"/\1/p' "$CLONE/plugin.yaml")
+    SIGNER=-
+    LOG=-
+    PLACE=PowerShell
+    NEEDS=pwsh
+    mkdir -p "$folder"
+    cp "$CLONE/plugin.yaml" "$CLONE/install-binary.ps1" "$folder"
+    row -g "helm-sigstore $version is in place" "install-binary.ps1, of a program that is there" \
+        env HELM_SIGSTORE_BINARY="$PRODUCT" timeout 120 "${PEER[pwsh]:-}" -NoProfile -File "$folder/install-binary.ps1"
+    NEEDS=
+}
+
 # What Helm's own completion makes of completion.yaml and plugin.complete; the charts lie below $1.
 completes() {
     row -g '^verify$' "helm __complete sigstore" helm __complete sigstore ver
