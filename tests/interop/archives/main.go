@@ -1,9 +1,9 @@
 // Command archives says what Helm makes of packaged charts: it reads archives from standard input, each after its
 // length (four bytes, little endian), and prints one JSON object a line for each. The unit tests in
-// src/chart/archive/tests/agreement.rs run it over archives made to confuse, and compare what they have recorded of it:
+// src/chart/archive/tests.rs run it over archives made to confuse, and compare what they have recorded of it:
 //
 //	go build -o archives .
-//	HELM_SIGSTORE_ARCHIVE_ORACLE=$PWD/archives cargo test --lib agreement -- --include-ignored
+//	HELM_SIGSTORE_ARCHIVE_ORACLE=$PWD/archives cargo test --lib archive::tests -- --include-ignored
 package main
 
 import (

@@ -1,66 +1,10 @@
-//! Packaged charts as Helm's own loader reads them: `tests/interop/archives`, whose answers are recorded here, and
-//! asked for anew where `HELM_SIGSTORE_ARCHIVE_ORACLE` names that program.
+//! Archives that readers understand differently: made at random, and the table of those that are known.
 
 use super::cases::cases;
 use super::*;
 
-/// What Helm says of an archive.
-#[derive(serde::Deserialize)]
-struct Answer {
-    name: String,
-    version: String,
-    error: String,
-}
-
-/// Asks Helm's loader about each archive, if it is there.
-fn helm(archives: &[Vec<u8>]) -> Option<Vec<Answer>> {
-    let oracle = std::env::var_os("HELM_SIGSTORE_ARCHIVE_ORACLE")?;
-    let mut corpus = tempfile::tempfile().unwrap();
-    for archive in archives {
-        corpus.write_all(&u32::try_from(archive.len()).unwrap().to_le_bytes()).unwrap();
-        corpus.write_all(archive).unwrap();
-    }
-    std::io::Seek::rewind(&mut corpus).unwrap();
-    let output = std::process::Command::new(oracle).stdin(corpus).output().unwrap();
-    assert!(output.status.success());
-    let answers = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<_> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(answers.len(), archives.len());
-    Some(answers)
-}
-
-/// What we accept, Helm has to understand in the same way; that we refuse more is the point.
-#[test]
-#[ignore = "asks Helm's loader: tests/interop/run archives"]
-fn reads_no_archive_otherwise_than_helm() {
-    let mut random = Random::new(6);
-    let archives: Vec<_> = (0..30_000).map(|_| gzip(&confusing_tar(&mut random))).collect();
-    let answers = helm(&archives).expect("HELM_SIGSTORE_ARCHIVE_ORACLE names the program");
-    let (mut same, mut stricter, mut laxer, mut neither) = (0, 0, 0, 0);
-    let mut reasons = std::collections::BTreeMap::new();
-    for (archive, helm) in archives.iter().zip(answers) {
-        match (read_both(archive), helm.error.is_empty()) {
-            (Ok(ours), true) => {
-                assert_eq!((ours.name(), ours.version()), (&*helm.name, &*helm.version));
-                same += 1;
-            }
-            (Ok(_), false) => {
-                laxer += 1;
-                *reasons.entry(helm.error).or_insert(0) += 1;
-            }
-            (Err(_), true) => stricter += 1,
-            (Err(_), false) => neither += 1,
-        }
-    }
-    println!(
-        "{same} read alike, {neither} refused by both, {stricter} by us, {laxer} by Helm: {reasons:?}"
-    );
-    assert_eq!(laxer, 0, "{reasons:?}");
-    assert!(same > 500);
-}
-
 /// A tar of entries that contradict each other, with bytes changed under a right checksum.
-fn confusing_tar(random: &mut Random) -> Vec<u8> {
+pub(super) fn confusing_tar(random: &mut Random) -> Vec<u8> {
     let mut entries = vec![file("web/notes")];
     if random.below(2) == 0 {
         entries = vec![chart_yaml()];
