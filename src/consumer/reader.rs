@@ -115,8 +115,9 @@ impl Reader {
             Self::Flux => "measured with source-controller 1.9.1",
             Self::OlderFlux => "read in source-controller with cosign 2's library",
             Self::Sveltos => "read in addon-controller 1.12.0",
-            Self::KyvernoCosign | Self::KyvernoBundle => "read in Kyverno 1.19.0",
-            Self::KyvernoImage => "measured with Kyverno CLI 1.19.0",
+            Self::KyvernoCosign | Self::KyvernoBundle | Self::KyvernoImage => {
+                "measured with Kyverno CLI 1.19.0"
+            }
             Self::PolicyController => "measured with the tester 0.15.1",
             Self::Ratify => "read in Ratify v2 of 2026-08",
             Self::Connaisseur => "read in Connaisseur of 2026-05",

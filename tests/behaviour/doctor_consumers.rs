@@ -209,7 +209,7 @@ fn a_signature_in_rekor_v2_alone_depends_on_what_a_consumer_is_told() {
     assert_eq!(older["acceptance"], "depends");
     assert!(older["command"].as_str().unwrap().contains(" --use-signed-timestamps "), "{older:#}");
     assert_eq!(opinions["flux"]["acceptance"], "accepts");
-    assert_eq!(opinions["kyverno-bundle"]["acceptance"], "depends");
+    assert_eq!(opinions["kyverno-bundle"]["acceptance"], "accepts");
     assert!(opinions["connaisseur"]["mend"].as_str().unwrap().contains("--rekor-version 1"));
 }
 

@@ -105,7 +105,15 @@ pub(super) fn kyverno_bundle(facts: &Facts<'_>) -> Opinion {
     let bundles = facts.of(Form::Bundle);
     let typed = bundles.iter().find(|one| is_bundle(one.listed_type.as_deref()));
     match (typed, bundles.is_empty()) {
-        (Some(one), _) => unmeasured(Opinion::accepts(reader, "a bundle"), one),
+        (Some(one), _) => {
+            let opinion = unlogged(Opinion::accepts(reader, "a bundle"), one);
+            match facts.private {
+                true => opinion.needing(
+                    "a TUF repository of that Sigstore, of which all of Kyverno is told (--enableTuf, --tufMirror, --tufRoot)",
+                ),
+                false => opinion,
+            }
+        }
         (None, false) => by_type(reader, facts),
         (None, true) if facts.attestations > 0 => in_the_way(reader, facts, false),
         (None, true) => {

@@ -105,7 +105,8 @@ fn rekor_v2_is_accepted_where_it_was_measured_and_depends_elsewhere() {
     assert_eq!(older.acceptance, Acceptance::Depends);
     assert!(older.command.unwrap().contains(" --use-signed-timestamps "));
     assert_eq!(diagnose(Reader::Flux, &facts).acceptance, Acceptance::Accepts);
-    assert_eq!(diagnose(Reader::KyvernoBundle, &facts).acceptance, Acceptance::Depends);
+    assert_eq!(diagnose(Reader::KyvernoBundle, &facts).acceptance, Acceptance::Accepts);
+    assert_eq!(diagnose(Reader::Gh, &facts).acceptance, Acceptance::Depends);
     // A legacy signature needs a promise.
     let mend = diagnose(Reader::Connaisseur, &facts).mend.unwrap();
     assert!(mend.ends_with("--signature-format both --rekor-version 1"), "{mend}");
