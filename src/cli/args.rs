@@ -1,11 +1,11 @@
 //! The command line, as data. Parsing looks at nothing but the arguments.
 
-use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::identities::IdentityArgs;
 use super::rekor::{RekorArgs, SearchArgs, UploadArgs};
-use crate::consumer::Reader;
+use crate::consumer::{Bystander, Reader};
 
 mod shared;
 mod signing;
@@ -192,12 +192,13 @@ pub(super) struct DoctorArgs {
     #[arg(value_name = "REF", value_parser = NonEmptyStringValueParser::new())]
     pub reference: String,
 
-    /// Consumers that have to accept it, in place of all: `--for flux,cosign-3`
+    /// Consumers that have to accept it, in place of all; of those who look at no signature what has to run before them:
+    /// `--for flux,cosign-3`
     #[arg(
         long = "for",
         value_name = "CONSUMER,…",
         value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(Reader::ALL.map(Reader::name))
+        value_parser = PossibleValuesParser::new(consumers())
     )]
     pub consumers: Vec<String>,
 
@@ -225,6 +226,15 @@ pub(super) struct DoctorArgs {
     pub registry: RegistryArgs,
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+/// Those whom `doctor --for` knows.
+fn consumers() -> Vec<PossibleValue> {
+    let readers = Reader::ALL.into_iter().map(|reader| PossibleValue::new(reader.name()));
+    let bystanders = Bystander::ALL
+        .into_iter()
+        .map(|bystander| PossibleValue::new(bystander.name).aliases(bystander.aliases));
+    readers.chain(bystanders).collect()
 }
 
 /// Print the version, and with -o json the file that runs.

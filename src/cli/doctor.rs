@@ -10,7 +10,7 @@ use super::drive::drive;
 use super::words::{escape, host_of};
 use super::{Context, Ended, key, setup, trust};
 use crate::chart::{Argument, shell_word};
-use crate::consumer::{Acceptance, Facts, Opinion, Reader, diagnose};
+use crate::consumer::{Acceptance, Bystander, Facts, Opinion, Reader, diagnose};
 use crate::error::{Class, Error, Result};
 use crate::net::bounded_line;
 use crate::run::{
@@ -41,6 +41,11 @@ pub(super) struct Document {
     #[serde(flatten)]
     diagnosis: Diagnosis,
     consumers: Vec<Consumer>,
+    /// Those whom no signature would stop.
+    ignored_by: Vec<IgnoredBy>,
+    /// Whether these were named one by one.
+    #[serde(skip)]
+    named: bool,
     /// What the chart is diagnosed as, in one line.
     #[serde(skip)]
     summary: String,
@@ -58,6 +63,25 @@ struct Consumer {
     command: Option<String>,
     mend: Option<String>,
     evidence: &'static str,
+}
+
+/// What is said of one who looks at no signature.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IgnoredBy {
+    name: &'static str,
+    title: &'static str,
+    checks: Option<&'static str>,
+    command: Option<String>,
+    evidence: &'static str,
+}
+
+impl IgnoredBy {
+    /// `verify` is the command that is to be run before it.
+    fn new(bystander: &Bystander, verify: Option<&String>) -> Self {
+        let Bystander { name, title, checks, evidence, .. } = *bystander;
+        Self { name, title, checks, command: verify.cloned(), evidence }
+    }
 }
 
 impl From<Opinion> for Consumer {
@@ -83,11 +107,11 @@ impl Document {
 
     /// Commands are written for the plugin; by itself the program has another name.
     pub(super) fn called(mut self, program: &str) -> Self {
-        for consumer in &mut self.consumers {
-            for command in [&mut consumer.command, &mut consumer.mend].into_iter().flatten() {
-                if let Some(rest) = command.strip_prefix("helm sigstore ") {
-                    *command = format!("{program} {rest}");
-                }
+        let consumers = self.consumers.iter_mut().flat_map(|one| [&mut one.command, &mut one.mend]);
+        let before = self.ignored_by.iter_mut().map(|one| &mut one.command);
+        for command in consumers.chain(before).flatten() {
+            if let Some(rest) = command.strip_prefix("helm sigstore ") {
+                *command = format!("{program} {rest}");
             }
         }
         self
@@ -150,27 +174,37 @@ pub(super) fn run(arguments: DoctorArgs, context: &mut Context<'_, '_>) -> Resul
         bundles: diagnosis.known.bundles,
         attestations: diagnosis.known.attestations,
         unsound: diagnosis.known.unsound,
+        broken: diagnosis.known.broken,
+        tagged: diagnosis.known.tagged,
         faults: diagnosis.known.faults,
         private: !is_public(&arguments.trust),
+        trusted_root: arguments.trust.trusted_root.as_deref(),
         elsewhere: elsewhere.as_deref(),
         open: diagnosis.open,
     };
-    let chosen: Vec<_> = Reader::ALL
+    let named = !arguments.consumers.is_empty();
+    let chosen =
+        |is: &dyn Fn(&str) -> bool| !named || arguments.consumers.iter().any(|one| is(one));
+    let opinions: Vec<_> = Reader::ALL
         .into_iter()
-        .filter(|reader| {
-            arguments.consumers.is_empty()
-                || arguments.consumers.iter().any(|name| name == reader.name())
-        })
+        .filter(|reader| chosen(&|name| name == reader.name()))
+        .map(|reader| diagnose(reader, &facts))
         .collect();
-    let opinions: Vec<_> = chosen.into_iter().map(|reader| diagnose(reader, &facts)).collect();
+    let verify = facts.verify();
+    let ignored_by: Vec<_> = Bystander::ALL
+        .iter()
+        .filter(|bystander| chosen(&|name| bystander.is_called(name)))
+        .map(|bystander| IgnoredBy::new(bystander, verify.as_ref()))
+        .collect();
     // Nobody is to be warned of what nothing mends, unless it was asked for.
-    let refuses = |one: &&Opinion| {
-        one.acceptance == Acceptance::Refuses
-            && (one.mend.is_some() || !arguments.consumers.is_empty())
-    };
+    let refuses =
+        |one: &&Opinion| one.acceptance == Acceptance::Refuses && (one.mend.is_some() || named);
     let refusing = opinions.iter().filter(refuses).count();
     let class = diagnosis.class().or((refusing > 0).then_some(Class::Refused));
     let summary = match (class, refusing) {
+        (None, _) if opinions.is_empty() => {
+            "a signature counts, and nobody of these looks".to_owned()
+        }
         (None, _) => "accepted by everybody who can accept it".to_owned(),
         (Some(Class::Undecided), _) => "not everything was answered; retry".to_owned(),
         (Some(_), _) if diagnosis.error.is_some() => "no signature counts".to_owned(),
@@ -183,6 +217,8 @@ pub(super) fn run(arguments: DoctorArgs, context: &mut Context<'_, '_>) -> Resul
         exit_code: class.map_or(0, Class::exit_code),
         signers,
         consumers: opinions.into_iter().map(Consumer::from).collect(),
+        ignored_by,
+        named,
         diagnosis,
         summary,
     })))
@@ -252,6 +288,7 @@ pub(super) fn words(document: &Document) -> String {
     for consumer in &document.consumers {
         say_consumer(consumer, &mut text);
     }
+    say_ignoring(document, &mut text);
     if !diagnosis.weakened.is_empty() {
         let _ = writeln!(text, "\nweakened by {}", diagnosis.weakened.join(", "));
     }
@@ -366,5 +403,29 @@ fn say_consumer(consumer: &Consumer, text: &mut String) {
     }
     if let Some(mend) = mend {
         let _ = writeln!(text, "          mend: {}", escape(mend));
+    }
+}
+
+/// Those who look at nothing: one by one where they were asked about, else all in one.
+fn say_ignoring(document: &Document, text: &mut String) {
+    let Some(first) = document.ignored_by.first() else { return };
+    if document.named {
+        for IgnoredBy { title, checks, evidence, .. } in &document.ignored_by {
+            let checks = checks.map(|checks| format!(", only at {checks}")).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "ignores   {title}: it looks at no Sigstore signature of a chart{checks} ({evidence})"
+            );
+        }
+    } else {
+        let titles: Vec<_> = document.ignored_by.iter().map(|one| one.title).collect();
+        let _ = writeln!(
+            text,
+            "ignores   {}: they look at no Sigstore signature of a chart",
+            titles.join(", ")
+        );
+    }
+    if let Some(command) = &first.command {
+        let _ = writeln!(text, "          before: {}", escape(command));
     }
 }

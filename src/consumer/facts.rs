@@ -1,9 +1,15 @@
 //! What is known of the signatures of a chart, as far as those who verify it decide by it.
 
 use super::told::lies_in;
+use crate::chart::shell_word;
 
 /// What the media types of all bundle versions begin with.
-pub(super) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
+/// Whether a listing or a manifest with that artifact type says that it holds a bundle.
+pub fn is_bundle(artifact_type: Option<&str>) -> bool {
+    artifact_type.is_some_and(|kind| kind.starts_with(BUNDLE))
+}
 
 /// The form of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,10 +103,16 @@ pub struct Facts<'a> {
     /// What has the type of a bundle among them, and is no valid signature of anybody and no attestation, be it that it
     /// cannot be read.
     pub unsound: usize,
+    /// What is listed with the type of a bundle, and is none that can be read.
+    pub broken: usize,
+    /// Signatures under the `.sig` tag, be they valid or not.
+    pub tagged: usize,
     /// Whether the index under the fallback tag has faults.
     pub faults: bool,
     /// Whether it is another Sigstore than the public-good one.
     pub private: bool,
+    /// The trusted root that was named for it.
+    pub trusted_root: Option<&'a str>,
     /// The repository of the signatures, `HOST/PATH`, where it is not the chart's own.
     pub elsewhere: Option<&'a str>,
     /// Whether a place or a candidate stayed open.
@@ -166,6 +178,25 @@ impl<'a> Facts<'a> {
     /// The command that mends the index under the fallback tag.
     pub(super) fn repair(&self) -> String {
         format!("helm sigstore doctor {} --repair{}", self.reference, self.flags)
+    }
+
+    /// The command that verifies it for those who do not, by one of its valid signatures.
+    pub fn verify(&self) -> Option<String> {
+        let one = self.signatures.first()?;
+        let signer = match &one.identity {
+            Some((identity, issuer)) => format!(
+                "--certificate-identity {} --certificate-oidc-issuer {}",
+                shell_word(identity),
+                shell_word(issuer)
+            ),
+            None => "--key cosign.pub".to_owned(),
+        };
+        let root = match self.trusted_root {
+            Some(root) => format!(" --trusted-root {}", shell_word(root)),
+            None => String::new(),
+        };
+        let Self { reference, flags, .. } = self;
+        Some(format!("helm sigstore verify {reference} {signer}{flags}{root}"))
     }
 
     /// The command that prints the configuration of a consumer.

@@ -10,11 +10,11 @@ use super::report::{Format, LookedIn, Outcome, Place, SignatureReport, Status, T
 use super::resolve::{Places, Resolved, resolve};
 use super::verify::{VerifyRun, describe};
 use crate::chart::{ChartReference, Digest};
-use crate::consumer::{Form, Log, SignatureFacts, Spot};
+use crate::consumer::{Form, Log, SignatureFacts, Spot, is_bundle};
 use crate::error::{Class, Error, Reason, Result};
 use crate::registry::{Access, IndexFault};
 use crate::store::{
-    Behind, CosignTag, Inspected, InspectionLimits, SignatureStore, Stated, Through,
+    Behind, CosignTag, Inspected, InspectionLimits, Listed, SignatureStore, Stated, Through,
     inspect_fallback_tag, inspect_referrers,
 };
 use crate::verify::{COSIGN_SIGN_PREDICATE, Claim, Match};
@@ -84,6 +84,10 @@ pub struct Known {
     pub attestations: usize,
     /// Those that are no valid signature of anybody and no attestation, be it that they cannot be read.
     pub unsound: usize,
+    /// What is listed with the type of a bundle, and is none that can be read, or gone.
+    pub broken: usize,
+    /// Signatures under the `.sig` tag, be they valid or not.
+    pub tagged: usize,
     /// Whether the index under a fallback tag has faults.
     pub faults: bool,
 }
@@ -317,18 +321,33 @@ fn known(signatures: &[SignatureReport], hanging: &[Hanging]) -> Known {
     // Somebody else's valid signature is sound too.
     let is_unsound =
         |one: &SignatureReport| one.status == Status::Refused && one.valid_signer.is_none();
+    let is_malformed = |one: &SignatureReport| one.reason == Some(Reason::Malformed.as_str());
+    let among = |digest: &Digest, is: &dyn Fn(&SignatureReport) -> bool| {
+        let digest = digest.to_string();
+        signatures.iter().any(|one| one.digest.as_deref() == Some(&*digest) && is(one))
+    };
     let count = |is: &dyn Fn(&SignatureReport) -> bool| {
-        let among = |digest: &str| {
-            signatures.iter().any(|one| one.digest.as_deref() == Some(digest) && is(one))
+        bundles.iter().filter(|one| among(&one.digest, is)).count()
+    };
+    let is_broken = |one: &&Listed| {
+        let breaks = match &one.behind {
+            Behind::There(stated) => stated.bundles.is_empty() || among(&one.digest, &is_malformed),
+            Behind::Gone => true,
+            Behind::Unread(_) | Behind::NotLookedAt => false,
         };
-        bundles.iter().filter(|one| among(&one.digest.to_string())).count()
+        breaks && is_bundle(one.artifact_type.as_deref())
+    };
+    let is_tagged = |one: &&SignatureReport| {
+        one.place == Place::CosignTag && (one.digest.is_none() || one.digest == at.image)
     };
     Known {
         signatures: known.into_iter().map(|(_, facts)| facts).collect(),
         listed: visible.listed.len(),
-        bundles: bundles.len() - count(&|one| one.reason == Some(Reason::Malformed.as_str())),
+        bundles: bundles.len() - count(&is_malformed),
         attestations: count(&|one| one.status == Status::Other),
         unsound: count(&is_unsound),
+        broken: visible.listed.iter().filter(is_broken).count(),
+        tagged: signatures.iter().filter(is_tagged).count(),
         faults: hanging.iter().any(|at| !at.fallback.faults.is_empty()),
     }
 }

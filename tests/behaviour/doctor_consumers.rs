@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::registry::{Action, Fault, Options as RegistryOptions, media_type};
 use helm_sigstore_kit::sigstore::{Options, RekorVersion};
 use serde_json::{Value, json};
@@ -90,7 +91,7 @@ fn a_chart_with_both_formats_is_accepted_by_all_who_can_accept_it() {
     assert_only_read(&world);
     assert_eq!(document["signers"], "any");
     // The tag has to be allowed there, and the kit's workflow is none of GitHub's.
-    assert_eq!(those(&document, "depends"), ["ratify"]);
+    assert_eq!(those(&document, "depends"), ["ratify", "hauler"]);
     assert_eq!(those(&document, "refuses"), ["gh"]);
     let cosign = opinions(&document)["cosign-3"].clone();
     let command = cosign["command"].as_str().unwrap();
@@ -108,14 +109,15 @@ fn the_command_that_is_named_mends_what_a_consumer_refuses() {
     let world = World::new();
     let (reference, _) = world.signed_web();
     let document = doctor(&world, &[&reference], 5);
-    let refused = ["flux-older", "kyverno-cosign", "ratify", "connaisseur", "gh"];
+    let refused = ["flux-older", "sveltos", "kyverno-cosign", "ratify", "connaisseur", "gh"];
     assert_eq!(those(&document, "refuses"), refused);
     let opinions = opinions(&document);
     assert_eq!(opinions["policy-controller"]["acceptance"], "depends");
     paste(&world, &opinions["ratify"]["mend"]);
     let document = doctor(&world, &[&reference], 0);
     assert_eq!(those(&document, "refuses"), ["gh"]);
-    assert_eq!(those(&document, "depends"), Vec::<String>::new());
+    // It takes no chart but among images.
+    assert_eq!(those(&document, "depends"), ["hauler"]);
 }
 
 #[test]
@@ -127,7 +129,36 @@ fn only_the_consumers_that_are_named_decide() {
     doctor(&world, &[&reference, "--for", "connaisseur"], 5);
     // What nothing mends is a no where it was asked for.
     doctor(&world, &[&reference, "--for", "gh"], 5);
-    world.run(&["doctor", &reference, "--for", "argo"]).exits(2).says("argo");
+    world.run(&["doctor", &reference, "--for", "argonaut"]).exits(2).says("argonaut");
+}
+
+#[test]
+fn of_those_who_look_at_nothing_it_says_so_and_what_has_to_run_before_them() {
+    let world = World::new();
+    let (reference, _) = world.signed_web();
+    let document = doctor(&world, &[&reference, "--for", "argo,zarf"], 0);
+    assert_eq!(document["consumers"], json!([]));
+    let ignored: Vec<_> = document["ignoredBy"].as_array().unwrap().iter().collect();
+    assert_eq!((&ignored[0]["name"], &ignored[1]["name"]), (&json!("argo-cd"), &json!("zarf")));
+    assert_eq!(ignored.len(), 2);
+    paste(&world, &ignored[0]["command"]);
+    world
+        .run(&["doctor", &reference, "--for", "argo-cd"])
+        .exits(0)
+        .prints("ignores   Argo CD: it looks at no Sigstore signature of a chart, only at GnuPG signatures of git commits (read in Argo CD of 2026-08)\n          before: helm-sigstore verify oci://")
+        .prints("\na signature counts, and nobody of these looks\n");
+    // Those who look decide, as without them.
+    doctor(&world, &[&reference, "--for", "argo-cd,connaisseur"], 5);
+    let document = doctor(&world, &[&reference, "--for", "flux"], 0);
+    assert_eq!(document["ignoredBy"], json!([]));
+}
+
+#[test]
+fn a_chart_without_a_signature_is_unsigned_for_those_who_do_not_look_either() {
+    let world = World::new();
+    let (reference, _) = world.push_web();
+    let document = doctor(&world, &[&reference, "--for", "argo-cd"], 3);
+    assert_eq!(document["ignoredBy"][0]["command"], json!(null));
 }
 
 #[test]
@@ -135,7 +166,7 @@ fn without_a_signature_everybody_refuses_and_the_exit_code_says_unsigned() {
     let world = World::new();
     let (reference, _) = world.push_web();
     let document = doctor(&world, &[&reference], 3);
-    assert_eq!(those(&document, "refuses").len(), 14);
+    assert_eq!(those(&document, "refuses").len(), 17);
     assert_eq!(document["reason"], "unsigned");
     paste(&world, &opinions(&document)["cosign-3"]["mend"]);
     doctor(&world, &[&reference], 0);
@@ -199,7 +230,7 @@ fn a_signature_in_rekor_v2_alone_depends_on_what_a_consumer_is_told() {
     assert_eq!(older["acceptance"], "depends");
     assert!(older["command"].as_str().unwrap().contains(" --use-signed-timestamps "), "{older:#}");
     assert_eq!(opinions["flux"]["acceptance"], "accepts");
-    assert_eq!(opinions["kyverno-bundle"]["acceptance"], "depends");
+    assert_eq!(opinions["kyverno-bundle"]["acceptance"], "accepts");
     assert!(opinions["connaisseur"]["mend"].as_str().unwrap().contains("--rekor-version 1"));
 }
 
@@ -238,7 +269,7 @@ fn a_bundle_whose_manifest_lacks_its_kind_is_no_signature_for_artifact_hub() {
 }
 
 #[test]
-fn one_bundle_that_is_none_fails_those_who_want_all_of_them_good() {
+fn one_bundle_that_cannot_be_read_fails_those_who_read_all_of_them() {
     let world = World::new();
     let (reference, pushed) = world.signed_web();
     let junk = b"{}".to_vec();
@@ -249,6 +280,34 @@ fn one_bundle_that_is_none_fails_those_who_want_all_of_them_good() {
     let opinions = opinions(&document);
     assert_eq!(opinions["kyverno-bundle"]["acceptance"], "refuses");
     assert_eq!(opinions["cosign-3"]["acceptance"], "accepts");
+}
+
+#[test]
+fn a_bundle_of_another_chart_among_good_ones_is_passed_over() {
+    let world = World::new();
+    let (reference, pushed) = world.signed_web();
+    let other = world.push(&Chart::new("api", "1.0.0"));
+    let foreign =
+        crate::verify_craft::sign(&world, &crate::verify_craft::usual(&other, "api", "1.0.0"));
+    let manifest = referrer(&pushed, &foreign);
+    world.registry.put_blob(&pushed.repository, foreign);
+    put(&world, &pushed, &manifest);
+    let document = doctor(&world, &[&reference, "--for", "kyverno-bundle,cosign-3"], 0);
+    let opinions = opinions(&document);
+    assert_eq!(opinions["kyverno-bundle"]["acceptance"], "accepts");
+}
+
+#[test]
+fn where_the_sig_tag_holds_no_signature_by_a_trusted_signer_hauler_looks_at_no_bundle() {
+    let world = World::new();
+    let (reference, _) = world.signed_web();
+    let document = doctor(&world, &[&reference, "--for", "hauler"], 0);
+    assert_eq!(opinions(&document)["hauler"]["acceptance"], "depends");
+    let world = key_support::with_key(world, "release");
+    key_support::sign(&world, &reference, &["--signature-format", "legacy"]).exits(0);
+    let document = doctor(&world, &[&reference, "--for", "hauler,cosign-3"], 5);
+    assert_eq!(opinions(&document)["hauler"]["acceptance"], "refuses");
+    assert_eq!(opinions(&document)["cosign-3"]["acceptance"], "accepts");
 }
 
 #[test]
@@ -314,5 +373,8 @@ fn the_words_say_who_signed_what_lists_it_and_what_a_clean_up_would_delete() {
         .prints("accepts   cosign 3: a bundle (measured with 3.1.3)\n")
         .prints("refuses   Connaisseur: it reads the .sig tag alone")
         .prints("          mend: helm-sigstore sign oci://");
-    ended.prints("\n4 consumers refuse it\n");
+    ended
+        .prints("ignores   Helm, Argo CD, Fleet, ")
+        .prints(": they look at no Sigstore signature of a chart\n          before: helm-sigstore verify ")
+        .prints("\n5 consumers refuse it\n");
 }

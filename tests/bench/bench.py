@@ -70,6 +70,11 @@ def show(line):
     print("  ".join(f"{word:<{width}}" for word, width in zip(line, widths)).rstrip(), flush=True)
 
 
+def received(row):
+    """The bytes that came in, of those who were counted."""
+    return f"{row['received']:,.0f}" if row and row.get("received") is not None else ""
+
+
 def cell(row):
     """Somebody's cost in one cell of the README's table."""
     if not row or "why" in row:
@@ -82,12 +87,12 @@ def cell(row):
 
 def markdown(results):
     """The table as the README has it: a line for each peer of each scenario, and how many times more it takes."""
-    yield "| scenario | helm-sigstore: wall, CPU, peak memory; requests | beside it | wall | CPU | memory |"
-    yield "|---|---|---|---:|---:|---:|"
+    yield "| scenario | helm-sigstore: wall, CPU, peak memory; requests | bytes | beside it | bytes | wall | CPU | memory |"
+    yield "|---|---|---:|---|---:|---:|---:|---:|"
     for result in results:
         rows = result.get("measured")
         if not isinstance(rows, dict):
-            yield f"| {result['scenario']} | {rows or 'failed'} | | | | |"
+            yield f"| {result['scenario']} | {rows or 'failed'} | | | | | | |"
             continue
         ours = rows.get(scenarios.US)
         others = {who: row for who, row in rows.items() if who != scenarios.US} or {"": None}
@@ -96,7 +101,8 @@ def markdown(results):
             if ours and row and "why" not in ours and "why" not in row:
                 times = [ratio(row[name], ours[name]) for name in ("wall", "cpu", "memory")]
             beside = f"{who}: {cell(row)}" if who else ""
-            yield f"| {result['scenario']} | {cell(ours) if ours else ''} | {beside} | " + " | ".join(times) + " |"
+            yield (f"| {result['scenario']} | {cell(ours) if ours else ''} | {received(ours)} | {beside} | {received(row)} | "
+                   + " | ".join(times) + " |")
 
 
 def main(product, kit, work, root, *words):
@@ -117,7 +123,7 @@ def main(product, kit, work, root, *words):
     try:
         if options & {"--gate", "--renew"}:
             return gated(scenarios.World(stage, product, {}, environment, True), root, "--renew" in options)
-        world = scenarios.World(stage, product, peers, environment, "--quick" in options)
+        world = scenarios.World(stage, product, peers, environment, "--quick" in options, missing)
         results, failed, left_out = [], 0, len(missing)
         show(HEAD)
         for name in chosen:

@@ -3,6 +3,7 @@
 /v2/many/…     an index of 100,000 referrers, each of which is there and is nothing
 /v2/huge/…     one referrer, whose bundle says and is 1 GiB
 /v2/endless/…  a list of referrers that never ends
+/v2/begun/…    a chart's manifest that never ends
 """
 
 import hashlib
@@ -52,8 +53,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind, what, name = words[2], words[-2], words[-1]
         if what == "referrers":
             if kind == "endless":
-                return self.endless()
+                return self.endless(INDEX, "manifests")
             return self.answer(INDEXES[kind], INDEX)
+        if what == "manifests" and kind == "begun":
+            return self.endless(MANIFEST, "layers")
         if what == "manifests" and name in ALL:
             return self.answer(ALL[name], MANIFEST)
         if what == "blobs" and name == "sha256:" + "0" * 64:
@@ -86,11 +89,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    def endless(self):
+    def endless(self, media, field):
         self.close_connection = True
-        self.begin(INDEX, None)
-        self.wfile.write(b'{"schemaVersion": 2, "mediaType": "' + INDEX.encode() + b'", "manifests": [')
-        while True:
+        self.begin(media, None)
+        self.wfile.write(f'{{"schemaVersion": 2, "mediaType": "{media}", "{field}": ['.encode())
+        while self.command != "HEAD":
             self.wfile.write(b" " * (1 << 20))
 
     def log_message(self, *_):

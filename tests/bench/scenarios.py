@@ -1,26 +1,37 @@
 """The scenarios. Each is a function of the World that yields rows; a row says what was done and by whom, and what it
 cost. The names are those of the table in the README."""
 
+import hashlib
 import os
 import shlex
 import subprocess
 import sys
 
 from measure import Wrong, peak_memory, run, side_by_side
-from stage import Registry, make_chart
+from stage import Registry, make_bomb, make_chart
 
 PREDICATE = "https://sigstore.dev/cosign/sign/v1"
 US = "helm-sigstore"
 COSIGN = "cosign"
 PYTHON = "sigstore-python"
+# Yardsticks: programs that do less, or another thing.
+GPG = "gpg"
+GPGV = "gpgv"
+MINISIGN = "minisign"
+NOTATION = "notation"
+CRANE = "crane"
 SBOMS = 9
 MANY = 1000
+# The most that a hostile registry or chart may cost us.
+MOST_WALL = 1000  # milliseconds
+MOST_MEMORY = 32e6 / 2**20  # MiB
 
 
 class World:
     """Who is measured, on what."""
 
-    def __init__(self, stage, product, peers, environment, quick):
+    def __init__(self, stage, product, peers, environment, quick, missing=None):
+        self.missing = missing or {}
         self.stage, self.product, self.peers, self.environment, self.quick = stage, product, peers, environment, quick
         self.kit = stage.kit_environment("kit", "serve", "--rekor", "v1", "--registry")
         self.api = stage.olareg() if "olareg" in peers else None
@@ -40,6 +51,10 @@ class World:
 
     def known(self, contestants):
         return {who: words for who, words in contestants.items() if self.has(who.split(",")[0])}
+
+    def absent(self, *names):
+        """Rows for those of them who cannot be had."""
+        return {who: {"why": self.missing.get(who, "cannot be had")} for who in names if not self.has(who)}
 
     def sign(self, who, host, repository, tag):
         """Arguments that sign a chart in a registry."""
@@ -66,6 +81,32 @@ class World:
         return [self.peers[PYTHON], "--trust-config", self.kit["KIT_TRUST_CONFIG"], "verify", "identity", "--offline",
                 "--bundle", bundle, "--cert-identity", self.identity[1], "--cert-oidc-issuer", self.identity[3], chart]
 
+    def provenance(self, chart):
+        """Arguments that verify a chart by gpgv: the signature of a `.prov` as Helm writes it, and the hash in it."""
+        home = self.stage.path("gnupg", "")
+        os.chmod(home, 0o700)
+        prov, ring, text = f"{chart}.prov", os.path.join(home, "ring.gpg"), os.path.join(home, "text")
+        digest, name = hashed(chart), os.path.basename(chart)
+        with open(text, "w") as out:
+            out.write(f"name: web\n\n...\nfiles:\n  {name}: sha256:{digest}\n")
+        gpg = [self.peers[GPG], "--homedir", home, "--batch", "--yes", "--quiet", "--passphrase", ""]
+        if not os.path.exists(ring):
+            self.do([*gpg, "--quick-gen-key", "bench", "rsa3072", "sign", "never"])
+            self.do([*gpg, "--output", ring, "--export"])
+        self.do([*gpg, "--output", prov, "--clearsign", text])
+        # Its agent would outlive the run.
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=False)
+        script = '"$0" --quiet --keyring "$1" "$2" && echo "$3  $4" | sha256sum --check --status'
+        return ["/bin/sh", "-c", script, self.peers[GPGV], ring, prov, digest, chart]
+
+    def minisigned(self, chart):
+        """Arguments that verify a chart by minisign."""
+        public, secret = self.stage.path("minisign", "key.pub"), self.stage.path("minisign", "key.sec")
+        if not os.path.exists(public):
+            self.do([self.peers[MINISIGN], "-G", "-W", "-p", public, "-s", secret])
+        self.do([self.peers[MINISIGN], "-S", "-s", secret, "-m", chart])
+        return [self.peers[MINISIGN], "-V", "-q", "-p", public, "-m", chart]
+
     def local(self, contestants, rounds):
         """By turns without a network; what takes seconds has a few turns of its own."""
         slow = {who: words for who, words in contestants.items() if who == PYTHON}
@@ -90,14 +131,21 @@ class World:
         return Registry(host).chart(repository, name, version, make_chart(name, version, kilobytes))
 
 
+def hashed(path):
+    with open(path, "rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
 def start_up(world):
     """S1"""
     contestants = world.known({
         US: [world.product, "version"],
         COSIGN: [world.peers.get(COSIGN), "version"],
         PYTHON: [world.peers.get(PYTHON), "--version"],
+        GPG: [world.peers.get(GPG), "--version"],
+        NOTATION: [world.peers.get(NOTATION), "version"],
     })
-    yield "S1 start-up (version)", world.local(contestants, 30)
+    yield "S1 start-up (version)", world.local(contestants, 30) | world.absent(GPG, NOTATION)
 
 
 def offline(world):
@@ -105,8 +153,13 @@ def offline(world):
     for number, kilobytes, rounds in ((2, 200, 30), (3, 20_000, 10)):
         chart, bundle = world.packaged("web", f"1.4.{number}", kilobytes)
         contestants = world.known({who: world.has(who) and world.file(who, chart, bundle) for who in (US, COSIGN, PYTHON)})
+        others = world.absent(GPG, GPGV, MINISIGN)
+        if world.has(GPG) and world.has(GPGV):
+            contestants["gpgv, .prov and hash"] = world.provenance(chart)
+        if world.has(MINISIGN):
+            contestants[MINISIGN] = world.minisigned(chart)
         size = f"{kilobytes} KB" if kilobytes < 1000 else f"{kilobytes // 1000} MB"
-        yield f"S{number} verify a chart of {size}, offline", world.local(contestants, rounds)
+        yield f"S{number} verify a chart of {size}, offline", world.local(contestants, rounds) | others
 
 
 def signed_repositories(world, host, prefix, sboms=0):
@@ -136,12 +189,27 @@ def by_tag(world):
             contestants = {who: world.verify(who, proxy.host, signed[who][0], ":1.4.2") for who in signed}
             if COSIGN in signed:
                 contestants["cosign, on our signature"] = world.verify(COSIGN, proxy.host, signed[US][0], ":1.4.2")
+            if host == world.api and world.has(CRANE):
+                # What one question to this registry takes: whether it is one, and the manifest.
+                contestants["crane, the manifest alone"] = [
+                    world.peers[CRANE], "manifest", f"{proxy.host}/{signed[US][0]}:1.4.2"]
+            others = world.absent(CRANE) if host == world.api else {}
             yield (f"{number} verify by tag, {place}, {delay} ms",
-                   side_by_side(contestants, world.environment, world.rounds(rounds), proxy, delay))
+                   side_by_side(contestants, world.environment, world.rounds(rounds), proxy, delay) | others)
         if host == world.api:
             contestants = {who: world.verify(who, proxy.host, signed[US][0], f"@{signed[US][1]}") for who in signed}
-            yield ("S6 verify by digest, inlined bundle, 20 ms",
-                   side_by_side(contestants, world.environment, world.rounds(10), proxy, 20))
+            for delay, rounds in ((20, 10), (100, 5)):
+                yield (f"S6 verify by digest, inlined bundle, {delay} ms",
+                       side_by_side(contestants, world.environment, world.rounds(rounds), proxy, delay))
+    # As at a cloud: the kit's registry, which asks for a token and sends blobs from another origin.
+    signed = signed_repositories(world, world.kit["KIT_REGISTRY_FALLBACK"], "network")
+    proxy = world.stage.proxy(world.kit["KIT_REGISTRY_NETWORK"])
+    contestants = {who: world.verify(who, proxy.host, signed[who][0], ":1.4.2") for who in signed}
+    if COSIGN in signed:
+        contestants["cosign, on our signature"] = world.verify(COSIGN, proxy.host, signed[US][0], ":1.4.2")
+        contestants["helm-sigstore, on cosign's signature"] = world.verify(US, proxy.host, signed[COSIGN][0], ":1.4.2")
+    yield ("S5 verify by tag, fallback tag, token, blobs by redirect, 20 ms",
+           side_by_side(contestants, world.environment, world.rounds(10), proxy, 20))
 
 
 def ten_referrers(world):
@@ -191,18 +259,27 @@ def cold_trust(world):
     proxy = world.proxies[world.api]
     signed = signed_repositories(world, world.api, "cold")
     cache = world.stage.path("cold", "")
-    script = 'rm -rf "$0" && mkdir -p "$0" && export HOME=$0 HELM_CACHE_HOME=$0/helm HELM_CONFIG_HOME=$0/config XDG_CACHE_HOME=$0/xdg XDG_CONFIG_HOME=$0/config TUF_ROOT=$0/tuf && '
+    script = 'rm -rf "$0" && mkdir -p "$0" && export HOME=$0 HELM_CACHE_HOME=$0/helm HELM_CONFIG_HOME=$0/config XDG_CACHE_HOME=$0/xdg XDG_DATA_HOME=$0/data XDG_CONFIG_HOME=$0/config TUF_ROOT=$0/tuf && '
 
     def line(*commands):
         return ["/bin/sh", "-c", script + " && ".join(shlex.join(words) for words in commands), f"{cache}x"]
 
     target = f"{proxy.host}/{signed[US][0]}:1.4.2"
+    rows = {}
+    if world.has(PYTHON):
+        # It knows files only.
+        chart, bundle = world.packaged("web", "1.4.2", 200)
+        by_tuf = [world.peers[PYTHON], "--instance", tuf["KIT_TUF_URL"]]
+        words = line([*by_tuf, "trust-instance", tuf["KIT_TUF_ROOT"]],
+                     [*by_tuf, "verify", "identity", "--bundle", bundle, "--cert-identity", world.identity[1],
+                      "--cert-oidc-issuer", world.identity[3], chart])
+        rows = side_by_side({"sigstore-python, of a file": words}, world.environment, 3)
     contestants = {US: line([world.product, "trust", "init", "measured", *mirror],
                             [world.product, "verify", "--plain-http", "--instance", "measured", *world.identity, f"oci://{target}"])}
     if world.has(COSIGN):
         contestants[COSIGN] = line([world.peers[COSIGN], "initialize", *mirror],
                                    [world.peers[COSIGN], "verify", *world.identity, target])
-    yield title, side_by_side(contestants, world.environment, world.rounds(10), proxy, 20)
+    yield title, side_by_side(contestants, world.environment, world.rounds(10), proxy, 20) | rows | world.absent(PYTHON)
 
 
 def signing(world):
@@ -223,6 +300,33 @@ def signing(world):
             contestants = dict.fromkeys(filter(world.has, (US, COSIGN)))
             yield (f"S10 sign by tag, {place}, {delay} ms",
                    side_by_side(contestants, world.environment, world.rounds(10), proxy, delay, before=fresh))
+    yield "S10 sign a chart of 200 KB, a file", signing_files(world)
+
+
+def signing_files(world):
+    chart, _ = world.packaged("web", "1.4.2", 200)
+    with open(chart, "rb") as data:
+        content = data.read()
+    with open(world.kit["KIT_TOKEN_GITHUB"]) as token:
+        token = token.read()
+    turns = iter(range(1000))
+
+    def fresh(who):
+        path = world.stage.path("signed", str(next(turns)), "web-1.4.2.tgz")
+        with open(path, "wb") as out:
+            out.write(content)
+        bundle = f"{path}.bundle"
+        if who == US:
+            return [world.product, "sign", *world.signing, path]
+        if who == COSIGN:
+            return [world.peers[COSIGN], "sign-blob", "--yes", *world.signing, "--bundle", bundle, path]
+        return [world.peers[PYTHON], "--trust-config", world.kit["KIT_TRUST_CONFIG"], "sign", "--identity-token", token,
+                "--bundle", bundle, path]
+
+    rows = side_by_side(dict.fromkeys(filter(world.has, (US, COSIGN))), world.environment, world.rounds(10), before=fresh)
+    if world.has(PYTHON):
+        rows |= side_by_side({PYTHON: None}, world.environment, 3, before=fresh)
+    return rows | world.absent(PYTHON)
 
 
 def bulk(world):
@@ -254,8 +358,9 @@ def bulk(world):
     for count in (MANY // 10, MANY):
         listed = lines(f"verify-{count}", [f"oci://{proxy.host}/bulk/bulk:{version}" for version in references[:count]])
         words = [world.product, "verify", "--plain-http", *world.trust, *world.identity, listed]
+        rounds = 1 if world.quick and count == MANY else 3  # ten seconds each
         yield (f"S11 {count} references in one process, 20 ms",
-               side_by_side({US: words}, world.environment, 3, proxy, 20))
+               side_by_side({US: words}, world.environment, rounds, proxy, 20))
     if world.has(COSIGN):
         turns = iter(range(MANY))
 
@@ -284,37 +389,68 @@ def times(cost, count):
 
 
 def hostile(world):
-    """S13"""
+    """S13; fails where we take more than a second or 32 MB to say no."""
     if not world.api:
         yield "S13 hostile registry", "the registry cannot be had"
         return
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hostile.py")
-    for repository in ("many", "huge", "endless"):
+    for repository in ("many", "huge", "endless", "begun"):
         world.pushed(world.api, f"{repository}/web")
     server = world.stage.start("hostile", [sys.executable, program, world.api], r"ready: (\S+)\n").group(1)
     proxy = world.stage.proxy(server)
+    _, bundle = world.packaged("web", "1.4.2", 200)
+    bomb = world.stage.path("bomb", "web-1.4.2.tgz")
+    with open(bomb, "wb") as out:
+        out.write(make_bomb("web", "1.4.2"))
+
+    def of_registry(repository):
+        return lambda who: world.verify(who, proxy.host, f"{repository}/web", ":1.4.2")
+
     # cosign would go on for minutes; it is ended then, and the table says so.
     patience = 5 if world.quick else 20
-    for repository, what in (("many", "100,000 referrers"), ("huge", "a bundle of 1 GiB"),
-                             ("endless", "an endless list of referrers")):
-        contestants = {US: (4, 60)}
+    over = []
+    for what, verify, code in (
+            ("100,000 referrers", of_registry("many"), 4), ("a bundle of 1 GiB", of_registry("huge"), 4),
+            ("an endless list of referrers", of_registry("endless"), 4), ("an endless manifest", of_registry("begun"), 4),
+            ("a chart of 10 GiB in 10 MB, a file", lambda who: world.file(who, bomb, bundle), 5)):
+        contestants = {US: (code, 60)}
         if world.has(COSIGN):
             contestants[COSIGN] = (None, patience)
         rows = {}
         for who, (expect, limit) in contestants.items():
-            words = world.verify(who, proxy.host, f"{repository}/web", ":1.4.2")
+            words = verify(who)
             proxy.reset()
             try:
-                sample = run(words, world.environment, expect, limit)
-                row = {"wall": sample.wall, "cpu": sample.cpu, "memory": None, "rounds": 1}
-                row |= {name: proxy.counts()[name] for name in ("requests", "received", "depth")}
-                if sample.wall >= limit * 1e3:
-                    row["from"] = f"ended after {limit} s"
-                row["memory"] = peak_memory(["/usr/bin/timeout", str(limit), *words], world.environment, None, limit + 5)
-                rows[who] = row
+                rows[who] = refusal(words, world.environment, expect, limit, proxy)
             except Wrong as wrong:
                 rows[who] = {"why": str(wrong)}
+                if who == US:
+                    over.append(f"{what}: {wrong}")
+        over += excess(what, rows[US])
         yield f"S13 hostile: {what}", rows
+    if over:
+        raise Wrong("; ".join(over))
+
+
+def refusal(words, environment, expect, limit, proxy):
+    """What saying no costs, in one run."""
+    sample = run(words, environment, expect, limit)
+    row = {"wall": sample.wall, "cpu": sample.cpu, "memory": None, "rounds": 1}
+    counts = proxy.counts()
+    if counts["requests"]:
+        row |= {name: counts[name] for name in ("requests", "received", "depth")}
+    if sample.wall >= limit * 1e3:
+        row["from"] = f"ended after {limit} s"
+    row["memory"] = peak_memory(["/usr/bin/timeout", str(limit), *words], environment, None, limit + 5)
+    return row
+
+
+def excess(what, row):
+    """How saying no cost us more than it may."""
+    if row.get("wall", 0) > MOST_WALL:
+        yield f"{what}: refused after {row['wall']:.0f} ms, and {MOST_WALL} are allowed"
+    if (row.get("memory") or 0) > MOST_MEMORY:
+        yield f"{what}: refused with {row['memory']:.1f} MiB, and {MOST_MEMORY:.1f} are allowed"
 
 
 ALL = {

@@ -121,6 +121,24 @@ def make_chart(name, version, kilobytes):
     return gzip.compress(packed.getvalue(), mtime=0)
 
 
+def make_bomb(name, version):
+    """A packaged chart of 10 GiB in 10 MB: files of 5 MiB, the most that one may have, of nothing but zeros."""
+    def member(data):
+        return gzip.compress(data, 6, mtime=0)
+
+    def header(path, size):
+        entry = tarfile.TarInfo(f"{name}/{path}")
+        entry.size, entry.mode = size, 0o644
+        return entry.tobuf(tarfile.USTAR_FORMAT)
+
+    chart = f"apiVersion: v2\nname: {name}\nversion: {version}\n".encode()
+    zeros = member(bytes(5 << 20))
+    parts = [member(header("Chart.yaml", len(chart)) + chart + bytes(-len(chart) % 512))]
+    for number in range(2048):
+        parts += [member(header(f"files/{number}", 5 << 20)), zeros]
+    return b"".join(parts) + member(bytes(1024))
+
+
 class Registry:
     """What `helm push` does, and the other things that charts have beside them."""
 

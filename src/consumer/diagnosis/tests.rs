@@ -1,6 +1,8 @@
 //! Who accepts what, as it was measured or read.
 
+use super::super::facts::Form;
 use super::*;
+use crate::verify::{COSIGN_SIGN_PREDICATE, GITHUB};
 
 const V03: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -35,8 +37,11 @@ fn facts(signatures: &[SignatureFacts]) -> Facts<'_> {
         bundles,
         attestations: 0,
         unsound: 0,
+        broken: 0,
+        tagged: signatures.iter().filter(|one| one.form == Form::Tag).count(),
         faults: false,
         private: false,
+        trusted_root: None,
         elsewhere: None,
         open: false,
     }
@@ -51,11 +56,11 @@ fn those(acceptance: Acceptance, facts: &Facts<'_>) -> Vec<&'static str> {
 }
 
 #[test]
-fn both_formats_are_accepted_by_all_but_ratify_which_has_to_be_told() {
+fn both_formats_are_accepted_by_all_but_those_who_have_to_be_told() {
     let both = [bundle(), tag()];
     let facts = facts(&both);
     assert_eq!(those(Acceptance::Refuses, &facts), Vec::<&str>::new());
-    assert_eq!(those(Acceptance::Depends, &facts), ["ratify"]);
+    assert_eq!(those(Acceptance::Depends, &facts), ["ratify", "hauler"]);
     let ratify = diagnose(Reader::Ratify, &facts);
     assert_eq!(
         ratify.mend.as_deref(),
@@ -67,10 +72,11 @@ fn both_formats_are_accepted_by_all_but_ratify_which_has_to_be_told() {
 fn a_bundle_alone_is_refused_by_those_who_read_the_older_format() {
     let one = [bundle()];
     let facts = facts(&one);
-    let refused = ["flux-older", "kyverno-cosign", "ratify", "connaisseur"];
+    let refused = ["flux-older", "sveltos", "kyverno-cosign", "ratify", "connaisseur"];
     assert_eq!(those(Acceptance::Refuses, &facts), refused);
-    assert_eq!(those(Acceptance::Depends, &facts), ["policy-controller"]);
-    for reader in [Reader::Connaisseur, Reader::OlderFlux, Reader::PolicyController] {
+    assert_eq!(those(Acceptance::Depends, &facts), ["policy-controller", "hauler"]);
+    let older = [Reader::Connaisseur, Reader::OlderFlux, Reader::PolicyController, Reader::Sveltos];
+    for reader in older {
         let mend = diagnose(reader, &facts).mend.unwrap();
         assert!(mend.ends_with("--signature-format both"), "{mend}");
     }
@@ -101,7 +107,8 @@ fn rekor_v2_is_accepted_where_it_was_measured_and_depends_elsewhere() {
     assert_eq!(older.acceptance, Acceptance::Depends);
     assert!(older.command.unwrap().contains(" --use-signed-timestamps "));
     assert_eq!(diagnose(Reader::Flux, &facts).acceptance, Acceptance::Accepts);
-    assert_eq!(diagnose(Reader::KyvernoBundle, &facts).acceptance, Acceptance::Depends);
+    assert_eq!(diagnose(Reader::KyvernoBundle, &facts).acceptance, Acceptance::Accepts);
+    assert_eq!(diagnose(Reader::Gh, &facts).acceptance, Acceptance::Depends);
     // A legacy signature needs a promise.
     let mend = diagnose(Reader::Connaisseur, &facts).mend.unwrap();
     assert!(mend.ends_with("--signature-format both --rekor-version 1"), "{mend}");
@@ -124,10 +131,10 @@ fn a_bundle_that_is_listed_with_the_wrong_type_is_passed_over_by_those_who_go_by
 }
 
 #[test]
-fn what_has_the_type_of_a_bundle_and_cannot_be_read_stands_in_nobodys_way_but_theirs_who_want_all()
+fn what_has_the_type_of_a_bundle_and_cannot_be_read_stands_in_nobodys_way_but_theirs_who_read_all()
 {
     let one = [tag()];
-    let facts = Facts { listed: 1, unsound: 1, ..facts(&one) };
+    let facts = Facts { listed: 1, unsound: 1, broken: 1, ..facts(&one) };
     for reader in [Reader::Cosign2, Reader::Cosign3, Reader::Flux, Reader::KyvernoImage] {
         assert_eq!(diagnose(reader, &facts).acceptance, Acceptance::Accepts, "{reader:?}");
     }
@@ -150,16 +157,88 @@ fn bundles_that_are_no_signature_stand_in_the_way_of_a_legacy_one() {
 }
 
 #[test]
-fn one_bad_bundle_or_too_many_referrers_fail_kyvernos_bundles() {
+fn one_bundle_that_cannot_be_read_or_too_many_referrers_fail_kyvernos_bundles() {
     let one = [bundle()];
     let bad = Facts { bundles: 2, listed: 2, unsound: 1, ..facts(&one) };
-    assert_eq!(diagnose(Reader::KyvernoBundle, &bad).acceptance, Acceptance::Refuses);
+    assert_eq!(diagnose(Reader::KyvernoBundle, &bad).acceptance, Acceptance::Accepts);
     assert_eq!(diagnose(Reader::Gh, &bad).acceptance, Acceptance::Refuses);
     assert_eq!(diagnose(Reader::Cosign3, &bad).acceptance, Acceptance::Accepts);
+    let broken = Facts { bundles: 1, broken: 1, ..bad };
+    assert_eq!(diagnose(Reader::KyvernoBundle, &broken).acceptance, Acceptance::Refuses);
+    assert_eq!(diagnose(Reader::Cosign3, &broken).acceptance, Acceptance::Accepts);
     let many = Facts { listed: 51, ..facts(&one) };
     assert_eq!(diagnose(Reader::KyvernoBundle, &many).acceptance, Acceptance::Refuses);
     let many = Facts { listed: 50, ..facts(&one) };
     assert_eq!(diagnose(Reader::KyvernoBundle, &many).acceptance, Acceptance::Accepts);
+}
+
+#[test]
+fn sveltos_reads_a_bundle_by_a_key_and_none_by_an_identity() {
+    let one = [SignatureFacts { identity: None, log: Log::None, ..bundle() }];
+    assert_eq!(diagnose(Reader::Sveltos, &facts(&one)).acceptance, Acceptance::Accepts);
+    let one = [bundle()];
+    assert_eq!(diagnose(Reader::Sveltos, &facts(&one)).acceptance, Acceptance::Refuses);
+    // Neither is it bothered by bundles that are none: it does not look at them.
+    let one = [tag()];
+    let facts = Facts { listed: 1, bundles: 1, unsound: 1, private: true, ..facts(&one) };
+    let opinion = diagnose(Reader::Sveltos, &facts);
+    assert_eq!(opinion.acceptance, Acceptance::Accepts);
+    assert!(opinion.why.contains("does not compare"), "{}", opinion.why);
+    assert!(opinion.needs.iter().any(|need| need.contains("SIGSTORE_ROOT_FILE")));
+}
+
+#[test]
+fn hauler_looks_at_a_bundle_only_where_there_is_no_sig_tag() {
+    let one = [bundle()];
+    let opinion = diagnose(Reader::Hauler, &facts(&one));
+    assert_eq!(opinion.acceptance, Acceptance::Depends);
+    assert!(opinion.needs[0].contains("Images"), "{:?}", opinion.needs);
+    let facts = Facts { tagged: 1, ..facts(&one) };
+    let opinion = diagnose(Reader::Hauler, &facts);
+    assert_eq!(opinion.acceptance, Acceptance::Refuses);
+    assert!(opinion.mend.unwrap().ends_with("--signature-format both"));
+}
+
+#[test]
+fn kubewarden_wants_a_certificate_and_a_promise_in_a_bundle() {
+    let one = [bundle()];
+    assert_eq!(diagnose(Reader::Kubewarden, &facts(&one)).acceptance, Acceptance::Accepts);
+    let unpromised = [SignatureFacts { log: Log::Proof, ..bundle() }];
+    let opinion = diagnose(Reader::Kubewarden, &facts(&unpromised));
+    assert_eq!(opinion.acceptance, Acceptance::Refuses);
+    assert!(opinion.mend.unwrap().ends_with("--signature-format both --rekor-version 1"));
+    let by_key = [SignatureFacts { identity: None, ..bundle() }];
+    assert_eq!(diagnose(Reader::Kubewarden, &facts(&by_key)).acceptance, Acceptance::Refuses);
+    let both = [by_key[0].clone(), SignatureFacts { identity: None, ..tag() }];
+    assert_eq!(diagnose(Reader::Kubewarden, &facts(&both)).acceptance, Acceptance::Accepts);
+}
+
+#[test]
+fn the_command_for_those_who_look_at_nothing_names_the_signer_and_his_trust() {
+    assert_eq!(facts(&[]).verify(), None);
+    let one = [bundle()];
+    let facts = Facts { flags: " --plain-http", trusted_root: Some("my root"), ..facts(&one) };
+    assert_eq!(
+        facts.verify().as_deref(),
+        Some(
+            "helm sigstore verify oci://r.example/web:1 --certificate-identity https://github.com/acme/charts/x --certificate-oidc-issuer https://token.actions.githubusercontent.com --plain-http --trusted-root 'my root'"
+        )
+    );
+}
+
+#[test]
+fn nobody_has_the_name_of_another() {
+    use super::super::bystander::Bystander;
+    let mut names: Vec<_> = Reader::ALL.iter().map(|reader| reader.name()).collect();
+    for bystander in Bystander::ALL {
+        assert!(bystander.is_called(bystander.name));
+        names.push(bystander.name);
+        names.extend(bystander.aliases);
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use helm_sigstore_kit::proxy::Proxy;
-use helm_sigstore_kit::registry::{Options as RegistryOptions, Registry};
+use helm_sigstore_kit::registry::{Auth, Bearer, Options as RegistryOptions, Registry};
 use helm_sigstore_kit::sigstore::{Identity, IssuerKind, Options, RekorVersion, Service, Sigstore};
 use helm_sigstore_kit::tuf::Tuf;
 
@@ -20,7 +20,8 @@ Starts a Sigstore on loopback ports, writes its documents, keys and identity tok
   --only      which services the environment names: oidc, fulcio, ct, rekor-v1, rekor-v2, tsa
   --rekor     which logs the signing config offers (v1)
   --no-tsa    offer no timestamp authority
-  --registry  start two OCI registries too: KIT_REGISTRY lists referrers, KIT_REGISTRY_FALLBACK does not
+  --registry  start three OCI registries too: KIT_REGISTRY lists referrers, KIT_REGISTRY_FALLBACK does not, and
+              KIT_REGISTRY_NETWORK holds the same as that one, but asks for tokens and sends blobs from elsewhere
 
 `kit tuf` serves a TUF repository with these files as its targets instead, writes its first root into DIR/root.json,
 and names the two as KIT_TUF_URL and KIT_TUF_ROOT.
@@ -107,9 +108,18 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         let mut end = End::listen()?;
         let sigstore = Sigstore::try_start(arguments.options.clone())?;
         let registries = if arguments.registry {
+            let fallback = Registry::start(RegistryOptions::fallback());
+            let tokens = Bearer { anonymous_pull: true, ..Bearer::new("kit", "kit") };
+            let network = Registry::start(RegistryOptions {
+                auth: Auth::Bearer(tokens),
+                content_network: true,
+                store: Some(fallback.store()),
+                ..RegistryOptions::fallback()
+            });
             vec![
                 ("KIT_REGISTRY", Registry::start(RegistryOptions::default())),
-                ("KIT_REGISTRY_FALLBACK", Registry::start(RegistryOptions::fallback())),
+                ("KIT_REGISTRY_FALLBACK", fallback),
+                ("KIT_REGISTRY_NETWORK", network),
             ]
         } else {
             Vec::new()

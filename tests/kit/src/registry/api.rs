@@ -1,7 +1,7 @@
 //! The endpoints of the OCI distribution specification 1.1.
 
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, IF_MATCH};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -40,7 +40,21 @@ fn route(shared: &Shared, parts: &Parts, body: &Bytes) -> Answer {
     {
         return bearer.token(parts, body);
     }
-    let realm = format!("{}/token", shared.origin());
+    let network = shared.options.content_network.then(|| called(parts));
+    if network.is_some()
+        && let Some(path) = path.strip_prefix("/cdn")
+    {
+        return match (parts.method.as_str(), parse(path)) {
+            ("GET" | "HEAD", Some((repository, Place::Blob(digest)))) => {
+                Call { shared, parts, repository }.blob(digest)
+            }
+            _ => not_found_text(),
+        };
+    }
+    let realm = match &network {
+        Some(host) => format!("http://{host}/token"),
+        None => format!("{}/token", shared.origin()),
+    };
     if path == "/v2/" || path == "/v2" {
         let need = Need::of(&parts.method, None);
         let versions = || Answer::new(StatusCode::OK, "application/json", "{}");
@@ -58,7 +72,14 @@ fn route(shared: &Shared, parts: &Parts, body: &Bytes) -> Answer {
         ("GET" | "HEAD", Place::Manifest(reference)) => call.manifest(reference),
         ("PUT", Place::Manifest(reference)) => call.put_manifest(reference, body),
         ("DELETE", Place::Manifest(reference)) => call.delete_manifest(reference),
-        ("GET" | "HEAD", Place::Blob(digest)) => call.blob(digest),
+        ("GET" | "HEAD", Place::Blob(digest)) => match &network {
+            Some(host) => {
+                let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
+                let to = format!("http://localhost:{port}/cdn{path}");
+                Answer::empty(StatusCode::TEMPORARY_REDIRECT).with("location", &to)
+            }
+            None => call.blob(digest),
+        },
         ("DELETE", Place::Blob(digest)) => call.delete_blob(digest),
         ("GET" | "HEAD", Place::Tags) => call.tags(),
         ("GET" | "HEAD", Place::Referrers(digest)) => call.referrers(digest),
@@ -66,6 +87,12 @@ fn route(shared: &Shared, parts: &Parts, body: &Bytes) -> Answer {
         (method, Place::Upload(id)) => call.upload(method, id, body),
         _ => Answer::error(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "method not allowed"),
     }
+}
+
+/// The host and port that the client asked for.
+fn called(parts: &Parts) -> String {
+    let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    host.unwrap_or_default().to_owned()
 }
 
 /// Repository and place of a path; `None` for what is no such path.

@@ -83,6 +83,9 @@ pub struct Options {
     /// Whether a PUT with an `If-Match` that no longer holds is refused with 412. No registry in
     /// wide use does so.
     pub honours_if_match: bool,
+    /// Sends whoever gets a blob to `/cdn/…` at `http://localhost:PORT`, where no credentials are asked for. That port and
+    /// the realm of a challenge are those of the request's `Host`, so that a proxy in front sees everything.
+    pub content_network: bool,
     /// Content shared with another registry; its own when `None`.
     pub store: Option<Store>,
 }
@@ -149,6 +152,7 @@ impl Default for Options {
             digest_tags: false,
             allowed_types: None,
             honours_if_match: false,
+            content_network: false,
             store: None,
         }
     }

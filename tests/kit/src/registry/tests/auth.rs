@@ -115,3 +115,32 @@ fn one_registry_can_be_the_realm_of_another() {
     let line = format!("authorization: Bearer {token}");
     assert_eq!(send(&registry, "GET", "/v2/charts/web/tags/list", &[&line], b"").status, 200);
 }
+
+#[test]
+fn a_content_network_hands_out_blobs_without_credentials_at_the_port_that_was_asked() {
+    let bearer = Bearer { anonymous_pull: true, ..Bearer::new("u", "p") };
+    let registry = Registry::start(Options {
+        auth: Auth::Bearer(bearer),
+        content_network: true,
+        ..Options::fallback()
+    });
+    web(&registry);
+    let challenge = get(&registry, MANIFEST);
+    let realm = format!("Bearer realm=\"http://{}/token\"", registry.host());
+    assert!(challenge.header("www-authenticate").unwrap().starts_with(&realm), "{realm}");
+    let token = token(&registry, "repository:charts/web:pull", None, "token").unwrap();
+    let line = format!("authorization: Bearer {token}");
+    let manifest = send(&registry, "GET", MANIFEST, &[&line], b"").json();
+    let blob =
+        format!("/v2/charts/web/blobs/{}", manifest["layers"][0]["digest"].as_str().unwrap());
+    assert_eq!(get(&registry, &blob).status, 401);
+    let sent = send(&registry, "GET", &blob, &[&line], b"");
+    let port = registry.host().rsplit_once(':').unwrap().1.to_owned();
+    let to = format!("http://localhost:{port}/cdn{blob}");
+    assert_eq!((sent.status, sent.header("location")), (307, Some(to.as_str())));
+    let bytes = get(&registry, &format!("/cdn{blob}"));
+    assert_eq!(bytes.status, 200);
+    assert!(!bytes.body.is_empty());
+    // Nothing else is there without a token.
+    assert_eq!(get(&registry, &format!("/cdn{MANIFEST}")).status, 404);
+}
