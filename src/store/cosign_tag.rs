@@ -36,8 +36,9 @@ fn tag_of(subject: &Digest) -> String {
 pub(super) async fn for_writing(
     repository: &Repository,
     subject: &Digest,
-) -> Result<SignatureImage> {
-    Ok(image_under(repository, &tag_of(subject)).await?.unwrap_or_default())
+) -> Result<(Option<Digest>, SignatureImage)> {
+    let found = image_under(repository, &tag_of(subject)).await?;
+    Ok(found.map_or((None, SignatureImage::default()), |(digest, image)| (Some(digest), image)))
 }
 
 /// The image under one of cosign's tags.
@@ -47,12 +48,12 @@ pub(super) async fn for_writing(
 pub(super) async fn image_under(
     repository: &Repository,
     tag: &str,
-) -> Result<Option<SignatureImage>> {
+) -> Result<Option<(Digest, SignatureImage)>> {
     let Some(found) = repository.manifest(tag).await? else { return Ok(None) };
     let image = SignatureImage::parse(&found.bytes)
         .map_err(|cause| Error::undecided(Reason::Malformed, format!("tag {tag}: {cause}")))?;
     match image {
-        Some(image) => Ok(Some(image)),
+        Some(image) => Ok(Some((found.digest, image))),
         None => {
             let cause = format!("tag {tag} holds something that is no signature");
             Err(Error::undecided(Reason::UnsupportedFormat, cause))
@@ -79,7 +80,7 @@ impl SharedEdit for SignatureLayer {
         tag_of(&self.subject)
     }
 
-    async fn read(&self, repository: &Repository) -> Result<SignatureImage> {
+    async fn read(&self, repository: &Repository) -> Result<(Option<Digest>, SignatureImage)> {
         for_writing(repository, &self.subject).await
     }
 

@@ -112,7 +112,7 @@ impl SharedEdit for EntriesGone {
         format!("sha256-{}", self.subject.hex())
     }
 
-    async fn read(&self, repository: &Repository) -> Result<Index> {
+    async fn read(&self, repository: &Repository) -> Result<(Option<Digest>, Index)> {
         FallbackTag::new(repository, self.subject).for_writing().await
     }
 
@@ -144,8 +144,9 @@ impl SharedEdit for LayersGone {
         self.tag.clone()
     }
 
-    async fn read(&self, repository: &Repository) -> Result<Self::Read> {
-        image_under(repository, &self.tag).await
+    async fn read(&self, repository: &Repository) -> Result<(Option<Digest>, Self::Read)> {
+        let found = image_under(repository, &self.tag).await?;
+        Ok(found.map_or((None, None), |(digest, image)| (Some(digest), Some(image))))
     }
 
     fn holds(&self, read: &Self::Read) -> bool {

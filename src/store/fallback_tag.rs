@@ -29,12 +29,12 @@ impl<'a> FallbackTag<'a> {
     /// # Errors
     /// Undecided: not asked, or (`unsupported-format`, `malformed`) something that is no index and not ours to
     /// overwrite.
-    pub(super) async fn for_writing(&self) -> Result<Index> {
+    pub(super) async fn for_writing(&self) -> Result<(Option<Digest>, Index)> {
         let Some(found) = self.repository.manifest(&self.tag).await? else {
-            return Ok(Index::default());
+            return Ok((None, Index::default()));
         };
         if let Some(index) = self.read(&found)? {
-            return Ok(index);
+            return Ok((Some(found.digest), index));
         }
         let what = match found.digest == self.subject {
             // GitLab resolves the tag as if it were the digest that it spells.
@@ -105,7 +105,7 @@ impl SharedEdit for IndexEntry {
         format!("sha256-{}", self.subject.hex())
     }
 
-    async fn read(&self, repository: &Repository) -> Result<Index> {
+    async fn read(&self, repository: &Repository) -> Result<(Option<Digest>, Index)> {
         FallbackTag::new(repository, self.subject).for_writing().await
     }
 

@@ -338,7 +338,7 @@ impl SharedEdit for IndexRepair {
         format!("sha256-{}", self.subject.hex())
     }
 
-    async fn read(&self, repository: &Repository) -> Result<Index> {
+    async fn read(&self, repository: &Repository) -> Result<(Option<Digest>, Index)> {
         FallbackTag::new(repository, self.subject).for_writing().await
     }
 

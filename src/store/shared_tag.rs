@@ -20,6 +20,8 @@ use crate::registry::{Repository, SharedWrite};
 const MAX_ATTEMPTS: u32 = 4;
 /// Documents that have grown too old to be written on, at most; among many writers others often come first.
 const MAX_LATE: u32 = 10;
+/// Looks at a change that holds, at most, while others go on writing.
+const MAX_LOOKS: u32 = 5;
 /// The longest wait, whatever a registry asks for or however slow it is.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -35,11 +37,14 @@ pub(super) trait SharedEdit {
     /// The tag.
     fn tag(&self) -> String;
 
-    /// The document that can be changed; an empty one where there is none.
+    /// The document that can be changed, with its digest; an empty one where there is none.
     ///
     /// # Errors
     /// Undecided: not asked, or (`unsupported-format`, `malformed`) something that is not ours to overwrite.
-    fn read(&self, repository: &Repository) -> impl Future<Output = Result<Self::Read>>;
+    fn read(
+        &self,
+        repository: &Repository,
+    ) -> impl Future<Output = Result<(Option<Digest>, Self::Read)>>;
 
     /// Whether the document is as it is to be.
     fn holds(&self, read: &Self::Read) -> bool;
@@ -109,6 +114,8 @@ pub(super) struct Unsettled<E> {
     slowest: Duration,
     /// The document that was written last.
     document: Option<Digest>,
+    /// The document as we know it: as it was written, or read, last.
+    known: Option<Digest>,
 }
 
 impl<E: SharedEdit> Unsettled<E> {
@@ -125,24 +132,36 @@ impl<E: SharedEdit> Unsettled<E> {
             written: Instant::now(),
             slowest: Duration::ZERO,
             document: None,
+            known: None,
         };
         let read = made.read().await?;
+        made.known = read.digest;
         made.write(read).await?;
         Ok(made)
     }
 
     /// Waits until no other writer can undo the change without knowing, and makes it again as often as one did.
     ///
+    /// Where others have written meanwhile, one of them may be slower than all that was seen here, and still on its
+    /// way with a copy from before: then it is looked again, until nobody has written between two looks.
+    ///
     /// # Errors
     /// Undecided, when others keep undoing it, or the registry fails.
     pub(super) async fn settle(mut self) -> Result<()> {
+        let mut looks = 0;
         loop {
             let wait = self.pace.wait(self.writes, self.slowest, E::STEPS, noise());
             tokio::time::sleep_until(self.written + wait).await;
             let read = self.read().await?;
             if self.edit.holds(&read.document) {
-                return Ok(());
+                looks += 1;
+                if read.digest == self.known || looks >= MAX_LOOKS {
+                    return Ok(());
+                }
+                (self.known, self.written) = (read.digest, read.at);
+                continue;
             }
+            looks = 0;
             if self.writes >= self.pace.writes {
                 return Err(Error::undecided(
                     Reason::Unreachable,
@@ -161,9 +180,9 @@ impl<E: SharedEdit> Unsettled<E> {
 
     async fn read(&mut self) -> Result<Read<E::Read>> {
         let asked = Instant::now();
-        let document = self.edit.read(&self.repository).await?;
+        let (digest, document) = self.edit.read(&self.repository).await?;
         self.slowest = self.slowest.max(asked.elapsed());
-        Ok(Read { document, at: Instant::now() })
+        Ok(Read { digest, document, at: Instant::now() })
     }
 
     /// Changes what was read, or what is read then if that is too old, and writes it.
@@ -209,7 +228,7 @@ impl<E: SharedEdit> Unsettled<E> {
             let (error, wait) = match answer {
                 SharedWrite::Stored => {
                     self.writes += 1;
-                    self.document = Some(digest);
+                    (self.document, self.known) = (Some(digest), Some(digest));
                     return Ok(());
                 }
                 SharedWrite::Refused(error) => return Err(error),
@@ -228,6 +247,7 @@ impl<E: SharedEdit> Unsettled<E> {
 
 /// The document as it was, and when it came.
 struct Read<D> {
+    digest: Option<Digest>,
     document: D,
     at: Instant,
 }

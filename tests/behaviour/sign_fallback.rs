@@ -284,6 +284,40 @@ fn an_entry_that_a_slower_writer_takes_away_while_we_wait_is_put_back() {
 }
 
 #[test]
+fn who_sees_others_write_looks_again_until_it_is_quiet() {
+    let world = World::with_fallback_registry();
+    let (reference, pushed) = world.push_web();
+    let (store, subject, name) =
+        (world.registry.store(), pushed.manifest_digest.clone(), tag(&pushed));
+    let repository = pushed.repository.clone();
+    let others = ["quick", "slow"].map(|other| foreign(&world, &pushed, other));
+    let alone = |entry: &str| {
+        let kind = media_type::INDEX;
+        format!("{{\"schemaVersion\":2,\"mediaType\":\"{kind}\",\"manifests\":[{entry}]}}")
+    };
+    let (quick, slow) = (others[0].clone(), alone(&others[1]));
+    let writers = std::thread::spawn(move || {
+        let pause = |millis| std::thread::sleep(std::time::Duration::from_millis(millis));
+        while store.fallback_referrers(&repository, &subject).is_empty() {
+            pause(10);
+        }
+        // One adds its entry to ours.
+        pause(300);
+        let (_, ours) = store.manifest(&repository, &name).unwrap();
+        let ours = String::from_utf8(ours.to_vec()).unwrap();
+        let added = ours.replacen("\"manifests\":[", &format!("\"manifests\":[{quick},"), 1);
+        store.put_manifest(&repository, Some(&name), media_type::INDEX, added);
+        // Another read before us all, and takes longer than our first look.
+        pause(1350);
+        store.put_manifest(&repository, Some(&name), media_type::INDEX, slow);
+    });
+    world.run(&["sign", &reference]).exits(0);
+    writers.join().unwrap();
+    assert!(index(&world, &pushed).contains(&others[1]));
+    assert_eq!(listed_by_tag(&world, &pushed).len(), 2, "ours was put back beside the slow one");
+}
+
+#[test]
 fn several_charts_in_one_run_share_the_wait() {
     let world = World::with_fallback_registry();
     let names = ["a", "b", "c", "d", "e", "f"];

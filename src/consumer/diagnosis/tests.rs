@@ -325,11 +325,14 @@ fn a_workflow_that_others_call_is_accepted_where_the_source_is_compared() {
     let depends = [
         "flux",
         "flux-older",
+        "sveltos",
         "kyverno-bundle",
         "kyverno-image",
         "policy-controller",
         "ratify",
         "connaisseur",
+        "kubewarden",
+        "hauler",
     ];
     assert_eq!(those(Acceptance::Depends, &known), depends);
     let flux = diagnose(Reader::Flux, &known);
