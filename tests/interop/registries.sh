@@ -152,7 +152,7 @@ writers_in() {
         --certificate-identity "signer-$WRITERS@example.com" --certificate-oidc-issuer "$KIT_ISSUER_EMAIL" \
         "$1/acme/writers/web:1.4.2"
     case $name in
-        distribution | olareg) ;;
+        distribution | debian | olareg) ;;
         *) return ;;
     esac
     # The older format: where nothing is asked for, one that cannot be attached costs a warning; asked for, it is told.
