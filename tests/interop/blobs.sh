@@ -32,12 +32,12 @@ blobs() {
     for peer in cosign cosign-2; do
         LOG=v1 NEEDS="$CHART_HELM $peer"
         mkdir -p "$WORK/$peer"
-        blobs_by "$peer" "$WORK/$peer"
+        pieces_by "$peer" "$WORK/$peer"
     done
 }
 
-# blobs_by PEER FOLDER
-blobs_by() {
+# pieces_by PEER FOLDER
+pieces_by() {
     local peer=$1 at=$2 file=$CHARTS/web-1.4.2.tgz
     local pieces=(--signature "$at/web.sig" --certificate "$at/web.pem")
 
