@@ -11,6 +11,7 @@
 //! TLS roots are loaded when the first https request is made, not before.
 
 mod allowance;
+mod body;
 mod failure;
 mod journal;
 mod lanes;
@@ -24,7 +25,6 @@ mod text;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 pub use reqwest::{Method, StatusCode, header};
@@ -361,7 +361,7 @@ async fn read_whole(
     redirected: bool,
     times: Times,
 ) -> Result<Response, Failure> {
-    let mut body = BytesMut::new();
+    let mut body = body::Body::default();
     if answer.status().is_success() {
         let bound = request.max_bytes;
         let announced = answer.content_length().filter(|_| request.method != Method::HEAD);
@@ -374,13 +374,13 @@ async fn read_whole(
             if chunk.len() > bound.saturating_sub(body.len()) {
                 return Err(Failure::TooLarge { bound, announced: None });
             }
-            body.extend_from_slice(&chunk);
+            body.push(&chunk);
         }
     } else {
         // The status is the answer; the body only explains it, so as much as came is enough.
         while let Ok(Some(chunk)) = answer.chunk().await {
             let room = MAX_EXPLANATION.saturating_sub(body.len()).min(chunk.len());
-            body.extend_from_slice(chunk.get(..room).unwrap_or_default());
+            body.push(chunk.get(..room).unwrap_or_default());
             if body.len() >= MAX_EXPLANATION {
                 break;
             }
