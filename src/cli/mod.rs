@@ -56,8 +56,8 @@ pub struct Process<'a> {
     pub arguments: Vec<String>,
     /// The environment.
     pub environment: Environment,
-    /// The file that runs.
-    pub executable: String,
+    /// Says which file runs.
+    pub executable: fn() -> String,
     /// Standard input.
     pub stdin: &'a mut dyn Read,
     /// Standard output.

@@ -57,7 +57,7 @@ fn begin(world: &World, words: &[&str]) -> Receiver<(u8, String)> {
         let code = helm_sigstore::cli::run(helm_sigstore::cli::Process {
             arguments,
             environment: helm_sigstore::cli::Environment::new(environment),
-            executable: String::new(),
+            executable: String::new,
             stdin: &mut std::io::empty(),
             stdout: &mut out,
             stderr: &mut err,

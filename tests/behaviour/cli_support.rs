@@ -55,7 +55,7 @@ impl Setting {
         let code = cli::run(Process {
             arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
             environment: Environment::new(world.environment.clone()),
-            executable: "/plugins/sigstore/bin/helm-sigstore".to_owned(),
+            executable: || "/plugins/sigstore/bin/helm-sigstore".to_owned(),
             stdin: &mut stdin,
             stdout,
             stderr: &mut stderr,

@@ -44,7 +44,7 @@ fn with_reader(
     let code = cli::run(Process {
         arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
         environment: Environment::new(world.environment.clone()),
-        executable: "helm-sigstore".to_owned(),
+        executable: || "helm-sigstore".to_owned(),
         stdin: &mut world.stdin.as_slice(),
         stdout: &mut stdout,
         stderr: &mut stderr,
@@ -131,7 +131,7 @@ fn without_browser_and_codes_the_address_is_shown_and_can_be_opened_by_hand() {
     let code = cli::run(Process {
         arguments: vec!["sign".to_owned(), reference],
         environment: Environment::new(world.environment.clone()),
-        executable: "helm-sigstore".to_owned(),
+        executable: || "helm-sigstore".to_owned(),
         stdin: &mut world.stdin.as_slice(),
         stdout: &mut Vec::new(),
         stderr: &mut stderr,

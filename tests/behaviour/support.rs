@@ -146,7 +146,7 @@ impl World {
         let code = cli::run(Process {
             arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
             environment: Environment::new(self.environment.clone()),
-            executable: "helm-sigstore".to_owned(),
+            executable: || "helm-sigstore".to_owned(),
             stdin: &mut stdin,
             stdout: &mut stdout,
             stderr: &mut stderr,

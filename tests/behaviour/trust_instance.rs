@@ -189,7 +189,7 @@ fn processes_share_a_cache_without_breaking_it() {
                     let code = helm_sigstore::cli::run(helm_sigstore::cli::Process {
                         arguments: vec!["trust".into(), "update".into()],
                         environment: helm_sigstore::cli::Environment::new(environment.clone()),
-                        executable: String::new(),
+                        executable: String::new,
                         stdin: &mut std::io::empty(),
                         stdout: &mut std::io::sink(),
                         stderr: &mut std::io::sink(),

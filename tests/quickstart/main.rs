@@ -49,7 +49,7 @@ fn as_cli(arguments: Vec<String>) -> ExitCode {
     ExitCode::from(cli::run(Process {
         arguments,
         environment: Environment::new(std::env::vars()),
-        executable: "quickstart".to_owned(),
+        executable: || "quickstart".to_owned(),
         stdin: &mut stdin,
         stdout: &mut stdout,
         stderr: &mut stderr,
