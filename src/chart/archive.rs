@@ -287,11 +287,12 @@ fn read_exactly(entry: &mut impl Read, size: u64) -> Result<Vec<u8>, Problem> {
 
 /// Reads what follows the end mark.
 fn drain(stream: &mut impl Read) -> Result<(), Problem> {
-    let mut buffer = [0; 32 * 1024];
+    static ZEROS: [u8; 4 * 1024] = [0; 4 * 1024];
+    let mut buffer = ZEROS;
     loop {
         match stream.read(&mut buffer)? {
             0 => return Ok(()),
-            length if buffer.iter().take(length).all(|b| *b == 0) => {}
+            length if buffer.get(..length) == ZEROS.get(..length) => {}
             _ => return Err(not_an_archive("there is data behind the end of the archive").into()),
         }
     }

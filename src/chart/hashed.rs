@@ -13,8 +13,9 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// A stream of which every byte that is read is digested.
 pub(super) struct Hashed<R> {
     inner: R,
-    chunk: Vec<u8>,
+    chunk: Box<[u8]>,
     taken: usize,
+    filled: usize,
     hasher: Sha256Hasher,
     size: u64,
     failure: Option<io::Error>,
@@ -24,8 +25,9 @@ impl<R: Read> Hashed<R> {
     pub(super) fn new(inner: R) -> Self {
         Self {
             inner,
-            chunk: Vec::with_capacity(CHUNK_BYTES),
+            chunk: vec![0; CHUNK_BYTES].into_boxed_slice(),
             taken: 0,
+            filled: 0,
             hasher: Sha256Hasher::new(),
             size: 0,
             failure: None,
@@ -37,10 +39,23 @@ impl<R: Read> Hashed<R> {
         self.failure.take()
     }
 
+    /// Reads until the chunk is full, or nothing is left.
+    fn fill(&mut self) -> io::Result<()> {
+        while let Some(room) = self.chunk.get_mut(self.filled..).filter(|room| !room.is_empty()) {
+            match self.inner.read(room) {
+                Ok(0) => break,
+                Ok(length) => self.filled += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what is left, and answers digest and length of the whole.
     pub(super) fn finish(mut self) -> io::Result<(Digest, u64)> {
         while !self.fill_buf()?.is_empty() {
-            self.taken = self.chunk.len();
+            self.taken = self.filled;
         }
         Ok((Digest::from_bytes(*self.hasher.finalize().as_bytes()), self.size))
     }
@@ -48,23 +63,22 @@ impl<R: Read> Hashed<R> {
 
 impl<R: Read> BufRead for Hashed<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.taken == self.chunk.len() {
-            self.taken = 0;
-            self.chunk.clear();
+        if self.taken == self.filled {
+            (self.taken, self.filled) = (0, 0);
             // A whole chunk, so that what is looked for at the start does not depend on how a pipe is filled.
-            let mut next = (&mut self.inner).take(CHUNK_BYTES as u64);
-            if let Err(error) = next.read_to_end(&mut self.chunk) {
+            if let Err(error) = self.fill() {
                 self.failure = Some(io::Error::new(error.kind(), error.to_string()));
                 return Err(error);
             }
-            self.hasher.update(&self.chunk);
-            self.size += self.chunk.len() as u64;
+            let chunk = self.chunk.get(..self.filled).unwrap_or_default();
+            self.hasher.update(chunk);
+            self.size += chunk.len() as u64;
         }
-        Ok(self.chunk.get(self.taken..).unwrap_or_default())
+        Ok(self.chunk.get(self.taken..self.filled).unwrap_or_default())
     }
 
     fn consume(&mut self, amount: usize) {
-        self.taken = self.chunk.len().min(self.taken + amount);
+        self.taken = self.filled.min(self.taken + amount);
     }
 }
 

@@ -340,14 +340,19 @@ impl VerifyRun {
         match &object.source {
             VerifySource::Bundle(bundle) => {
                 let (chart, named) = (path.to_owned(), bundle.clone());
-                let old = move || DetachedSignature::in_old_bundle(&chart, &named);
                 // A chart that has been read is read again only where the signature is over its bytes.
-                if let Some(store) = reading(&[path, bundle], old).await? {
-                    self.ask(&store, Place::File, &question, &mut findings).await;
-                } else {
-                    let named = bundle.clone();
-                    let store = reading(&[bundle], move || BundleFile::named(&named)).await?;
-                    self.ask(&store, Place::File, &question, &mut findings).await;
+                let files = [path, bundle];
+                let stores = reading(&files, move || {
+                    let store = BundleFile::named(&named)?;
+                    Ok((DetachedSignature::in_old_bundle(&chart, &store)?, store))
+                });
+                match stores.await? {
+                    (Some(old), _) => {
+                        self.ask(&old, Place::File, &question, &mut findings).await;
+                    }
+                    (None, store) => {
+                        self.ask(&store, Place::File, &question, &mut findings).await;
+                    }
                 }
             }
             VerifySource::Detached { signature, certificate, timestamp, log } => {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Candidate, Content, Discovered, SignatureStore};
+use super::{BundleFile, Candidate, Content, Discovered, SignatureStore};
 use crate::chart::Digest;
 use crate::error::{Error, Result};
 use crate::verify::{LegacySignature, MAX_BUNDLE_BYTES};
@@ -66,11 +66,11 @@ impl DetachedSignature {
     }
 
     /// The signature over `chart` in cosign's own older bundle (`sign-blob --bundle`, before Sigstore's); nothing
-    /// where the file is of another kind, or cannot be read: then it is for [`super::BundleFile`] to say why.
+    /// where the file is of another kind.
     ///
     /// # Errors
     /// Usage, when the chart cannot be read or is too large.
-    pub fn in_old_bundle(chart: &Path, bundle: &Path) -> Result<Option<Self>> {
+    pub fn in_old_bundle(chart: &Path, bundle: &BundleFile) -> Result<Option<Self>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Old<'a> {
@@ -80,14 +80,17 @@ impl DetachedSignature {
             #[serde(borrow, default)]
             rekor_bundle: Option<&'a RawValue>,
         }
-        let Ok(bytes) = read(bundle, "bundle", MAX_BUNDLE_BYTES) else { return Ok(None) };
-        let Ok(old) = serde_json::from_slice::<Old<'_>>(&bytes) else { return Ok(None) };
+        let Some((path, bytes)) = bundle.contents() else { return Ok(None) };
+        if bytes.len() > MAX_BUNDLE_BYTES {
+            return Ok(None);
+        }
+        let Ok(old) = serde_json::from_slice::<Old<'_>>(bytes) else { return Ok(None) };
         // For a key it holds the public half, which nobody takes from here.
         let certificate = old.cert.map(|text| pem_in(text.as_bytes()));
         let certificate = certificate.filter(|text| text.contains("BEGIN CERTIFICATE"));
         Ok(Some(Self {
-            object: bundle.display().to_string(),
-            digest: Digest::of(&bytes),
+            object: path.display().to_string(),
+            digest: Digest::of(bytes),
             pieces: LegacySignature {
                 payload: read(chart, "chart", MAX_CHART_BYTES)?,
                 signature: old.base64_signature,

@@ -34,6 +34,11 @@ impl BundleFile {
         Ok(Self { path: path.to_owned(), bytes: Some(bytes), object: path.display().to_string() })
     }
 
+    /// The file and its bytes, at most one more than a bundle may have.
+    pub(super) fn contents(&self) -> Option<(&Path, &[u8])> {
+        Some((&self.path, self.bytes.as_deref()?))
+    }
+
     /// The bundle beside `chart`: `CHART.sigstore.json`, else `CHART.sigstore`.
     ///
     /// # Errors
