@@ -34,18 +34,41 @@ pub(super) struct Driver {
     /// How long files may take that are read before anything is driven.
     timeout: Duration,
     progress: bool,
+    /// Whether nothing of the command goes over a network.
+    local: bool,
     runtime: Option<Runtime>,
 }
 
 impl Driver {
     /// Starts the clock of `--timeout`. `progress` says whether anybody reads what is going on.
     pub(super) fn new(progress: bool) -> Self {
-        Self { started: Instant::now(), timeout: USUAL_TIMEOUT, progress, runtime: None }
+        Self {
+            started: Instant::now(),
+            timeout: USUAL_TIMEOUT,
+            progress,
+            local: false,
+            runtime: None,
+        }
     }
 
     /// Says how long the command may take.
     pub(super) fn end_after(&mut self, timeout: Duration) {
         self.timeout = timeout;
+    }
+
+    /// Opens no socket, and cannot: before anything is driven.
+    pub(super) fn stay_local(&mut self) {
+        self.local = true;
+    }
+
+    /// A runtime for what is driven.
+    fn start(&self) -> Result<Runtime> {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        match self.local {
+            true => builder.enable_time(),
+            false => builder.enable_all(),
+        };
+        builder.build().map_err(|error| Error::undecided(Reason::Unreachable, error.to_string()))
     }
 
     /// Does `work`, which reads `file`, before anything is driven: a pipe may never end.
@@ -105,17 +128,13 @@ fn drive_in_time<T>(
     timeout: Duration,
     work: impl Future<Output = T>,
 ) -> Result<Option<T>> {
-    let Driver { started, progress, runtime, .. } = &mut context.driver;
-    let (deadline, progress) = (*started + timeout, *progress);
-    let runtime = match runtime {
+    let driver = &mut context.driver;
+    let (deadline, progress) = (driver.started + timeout, driver.progress);
+    let runtime = match driver.runtime.take() {
         Some(runtime) => runtime,
-        None => runtime.insert(
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|error| Error::undecided(Reason::Unreachable, error.to_string()))?,
-        ),
+        None => driver.start()?,
     };
+    let runtime = &*driver.runtime.insert(runtime);
     let (world, journal) = (context.world.clone(), context.journal.clone());
     let printer = &mut *context.printer;
     Ok(runtime.block_on(async move {
@@ -306,7 +325,7 @@ mod tests {
             given: Given::default(),
             registry_config: None,
             journal: Journal::default(),
-            tool: Tool { name: "x", version: "0", executable: String::new() },
+            tool: Tool { name: "x", version: "0", executable: String::new },
             stdin: &mut stdin,
             interactive: false,
             wide: false,
@@ -376,6 +395,18 @@ mod tests {
         assert_eq!(most.get(), OPEN);
         // 200 waits of 100 ms, 64 at a time.
         assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    #[should_panic(expected = "IO is disabled")]
+    fn a_command_that_stays_local_cannot_open_a_socket() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let _ = run(|context| {
+            context.driver.stay_local();
+            let connect = tokio::net::TcpStream::connect(address);
+            drive(context, Duration::from_secs(5), connect).map(drop)
+        });
     }
 
     #[test]

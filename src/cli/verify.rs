@@ -142,6 +142,13 @@ pub(super) fn run(arguments: VerifyArgs, context: &mut Context<'_, '_>) -> Resul
     let blank = |typed: &str, object: Option<&VerifyObject>| {
         run.unfinished(typed, object.map_or(&[], |object| object.weakened.as_slice()))
     };
+    let local = |object: &VerifyObject| {
+        matches!(object.argument, Argument::File(_))
+            && !matches!(object.source, VerifySource::Repository(_))
+    };
+    if offline && objects.iter().all(|(_, object)| object.as_ref().map_or(true, local)) {
+        context.driver.stay_local();
+    }
     let work = async |object: &VerifyObject| run.verify(object).await;
     let outcomes = each(context, timeout, &objects, blank, work);
     Ok(Ended::Report(Report::new(context.tool.clone(), outcomes)))
