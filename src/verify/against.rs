@@ -9,7 +9,7 @@ use sigstore_verify::{
 use x509_cert::Certificate;
 
 use super::bundle::Bundle;
-use super::certificate::{Claims, holder};
+use super::certificate::{self, Claims, holder_of};
 use super::deprecated::check_pairs;
 use super::key::verify_message;
 use super::public_key::{PublicKey, is_by_key};
@@ -116,10 +116,11 @@ impl Root {
         let mut verified = self.record(bundle, &checked, logged);
         // The crate reads the first e-mail address or URI, and overlooks what stands beside it.
         if let Some(leaf) = bundle.inner().signing_certificate() {
-            let (kind, identity) = holder(leaf).map_err(Failure::No)?.unzip();
+            let leaf = certificate::parse(leaf).map_err(Failure::No)?;
+            let (kind, identity) = holder_of(&leaf).map_err(Failure::No)?.unzip();
             verified.signer.kind = kind;
             verified.signer.identity = identity.unwrap_or_default();
-            check_pairs(leaf).map_err(Failure::No)?;
+            check_pairs(&leaf).map_err(Failure::No)?;
         }
         Ok(verified)
     }

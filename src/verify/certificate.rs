@@ -2,7 +2,7 @@
 //!
 //! Read only beside a successful verification; until then a certificate is a stranger's text.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use const_oid::ObjectIdentifier;
 use der::Decode;
@@ -115,11 +115,24 @@ impl FromIterator<(Claim, String)> for Claims {
 /// Refused (`bad-signature`), when the certificate bears several names or repeats an extension: readers
 /// that take the first and readers that take the last would see two different signers.
 pub fn holder(leaf: &DerCertificate) -> Result<Option<(NameKind, String)>> {
-    let wrong = |cause: String| {
-        Error::refused(Reason::BadSignature, "certificate does not verify").cause(cause)
-    };
-    let leaf = Certificate::from_der(leaf.as_bytes()).map_err(|error| wrong(error.to_string()))?;
-    let mut seen = HashSet::new();
+    holder_of(&parse(leaf)?)
+}
+
+pub(super) fn wrong(cause: String) -> Error {
+    Error::refused(Reason::BadSignature, "certificate does not verify").cause(cause)
+}
+
+/// Parses a certificate.
+///
+/// # Errors
+/// Refused (`bad-signature`), when it is none.
+pub(super) fn parse(leaf: &DerCertificate) -> Result<Certificate> {
+    Certificate::from_der(leaf.as_bytes()).map_err(|error| wrong(error.to_string()))
+}
+
+/// As [`holder`], of a certificate that is parsed.
+pub(super) fn holder_of(leaf: &Certificate) -> Result<Option<(NameKind, String)>> {
+    let mut seen = BTreeSet::new();
     for extension in leaf.tbs_certificate.extensions.iter().flatten() {
         if !seen.insert(extension.extn_id) {
             return Err(wrong(format!("it has the extension {} twice", extension.extn_id)));

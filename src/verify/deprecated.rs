@@ -5,16 +5,16 @@
 use const_oid::ObjectIdentifier;
 use der::Decode;
 use der::asn1::Utf8StringRef;
-use sigstore_types::DerCertificate;
 use x509_cert::Certificate;
 
-use crate::error::{Error, Reason, Result};
+use super::certificate::wrong;
+use crate::error::Result;
 
 /// Fulcio's own arc.
 const FULCIO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1");
 
 /// A deprecated extension, its successor, and what both say.
-const PAIRS: [(u32, u32, &str); 5] = [
+const PAIRS: [(u8, u8, &str); 5] = [
     (1, 8, "issuer"),
     (2, 20, "build trigger"),
     (3, 13, "source digest"),
@@ -23,21 +23,18 @@ const PAIRS: [(u32, u32, &str); 5] = [
 ];
 
 /// The successor that holds a URL where the deprecated one holds `OWNER/REPO`.
-const SOURCE_REPOSITORY: u32 = 12;
+const SOURCE_REPOSITORY: u8 = 12;
 
 /// Insists that what a certificate says twice is the same.
 ///
 /// # Errors
 /// Refused (`bad-signature`), when it is not, or when one half cannot be read.
-pub(super) fn check_pairs(leaf: &DerCertificate) -> Result<()> {
-    let wrong = |cause: String| {
-        Error::refused(Reason::BadSignature, "certificate does not verify").cause(cause)
-    };
-    let leaf = Certificate::from_der(leaf.as_bytes()).map_err(|error| wrong(error.to_string()))?;
-    let extensions = leaf.tbs_certificate.extensions.unwrap_or_default();
-    let value = |number: u32| {
+pub(super) fn check_pairs(leaf: &Certificate) -> Result<()> {
+    let extensions = leaf.tbs_certificate.extensions.as_deref().unwrap_or_default();
+    let value = |number: u8| {
+        // Of a number below 128 an identifier has one byte.
         let of = |id: &ObjectIdentifier| {
-            id.parent() == Some(FULCIO) && id.arc(FULCIO.len()) == Some(number)
+            id.as_bytes().strip_prefix(FULCIO.as_bytes()) == Some(&[number])
         };
         extensions.iter().find(|one| of(&one.extn_id)).map(|one| one.extn_value.as_bytes())
     };
@@ -72,15 +69,16 @@ mod tests {
     use rcgen::{CertificateParams, CustomExtension, KeyPair};
 
     use super::*;
+    use crate::error::Reason;
 
-    fn leaf(extensions: &[(u64, Vec<u8>)]) -> DerCertificate {
+    fn leaf(extensions: &[(u64, Vec<u8>)]) -> Certificate {
         let mut params = CertificateParams::default();
         for (number, value) in extensions {
             let id = [1, 3, 6, 1, 4, 1, 57264, 1, *number];
             params.custom_extensions.push(CustomExtension::from_oid_content(&id, value.clone()));
         }
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        DerCertificate::new(certificate.der().to_vec())
+        Certificate::from_der(certificate.der()).unwrap()
     }
 
     fn der(text: &str) -> Vec<u8> {
