@@ -1,6 +1,6 @@
 //! A proxy in front of one server that counts what passes and may add a time to every response: what the benchmark
-//! measures registries through. Plain HTTP/1.1, a connection to the server for each of the client's, Nagle's algorithm
-//! off on both.
+//! measures registries through. Plain HTTP/1.1, a connection to the server for each of the client's, which is kept for
+//! the next client, Nagle's algorithm off on both.
 //!
 //! The time is added between the server's response and its way to the client, so requests that are made side by side
 //! wait side by side. What takes part in no response (names, connections, TLS) is not delayed.
@@ -50,11 +50,17 @@ struct Shared {
     server: String,
     counts: Mutex<Counts>,
     delay: Mutex<Duration>,
+    /// Connections to the server whose clients have gone.
+    idle: Mutex<Vec<SendRequest<Incoming>>>,
 }
 
 impl Shared {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<SendRequest<Incoming>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn delay(&self) -> Duration {
@@ -109,9 +115,9 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, passing:
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let server: Arc<tokio::sync::Mutex<Option<SendRequest<Incoming>>>> = Arc::default();
-            let counts = Arc::clone(&shared);
+            let (kept, of) = (Arc::clone(&shared), Arc::clone(&server));
             let service = service_fn(move |request| {
-                let (shared, server) = (Arc::clone(&shared), Arc::clone(&server));
+                let (shared, server) = (Arc::clone(&shared), Arc::clone(&of));
                 async move {
                     Ok::<_, Infallible>(if passing {
                         pass(&shared, &mut *server.lock().await, request).await
@@ -121,12 +127,14 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, passing:
                 }
             });
             if passing {
-                counts.counts().connections += 1;
+                kept.counts().connections += 1;
             }
             // Errors here are clients that went away.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
+            let server = server.lock().await.take().filter(|server| !server.is_closed());
+            kept.idle().extend(server);
         });
     }
 }
@@ -144,8 +152,12 @@ async fn pass(
         counts.sent += request.body().size_hint().exact().unwrap_or(0);
         Open { shared: Arc::clone(shared), epoch: counts.epoch, depth }
     };
-    let response = forward(&shared.server, server, request).await;
-    tokio::time::sleep(shared.delay()).await;
+    let response = forward(shared, server, request).await;
+    match shared.delay() {
+        Duration::ZERO => {}
+        // The runtime's own clock ticks in milliseconds.
+        delay => drop(tokio::task::spawn_blocking(move || std::thread::sleep(delay)).await),
+    }
     let status = response.as_ref().map_or(StatusCode::BAD_GATEWAY, Response::status);
     {
         let mut counts = shared.counts();
@@ -163,16 +175,23 @@ async fn pass(
 
 /// Sends it on, over the connection that there is or a new one.
 async fn forward(
-    host: &str,
+    shared: &Shared,
     server: &mut Option<SendRequest<Incoming>>,
     request: Request<Incoming>,
 ) -> Result<Response<Incoming>, Failure> {
-    let ready = match server {
-        Some(sender) => sender.ready().await.is_ok(),
-        None => false,
-    };
-    if !ready {
-        let stream = TcpStream::connect(host).await?;
+    // A connection to the server outlives the client's: to open one is no part of what is measured.
+    loop {
+        if server.is_none() {
+            *server = shared.idle().pop();
+        }
+        let Some(sender) = server else { break };
+        if sender.ready().await.is_ok() {
+            break;
+        }
+        *server = None;
+    }
+    if server.is_none() {
+        let stream = TcpStream::connect(&shared.server).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
