@@ -1,6 +1,8 @@
-//! What the places held, candidate by candidate, and the verdict over it (DESIGN decision 7).
+//! What the places held, candidate by candidate (DESIGN decision 7).
 
+mod scope;
 mod unlogged;
+mod verdict;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+pub use self::scope::{Formats, Limits, Scope};
 pub use self::unlogged::LogSearch;
 
 use super::World;
@@ -18,61 +21,16 @@ use super::report::{
     TrustedAs,
 };
 use super::resolve::Resolved;
-use crate::chart::{ChartManifest, shell_word};
+use crate::chart::ChartManifest;
 use crate::error::{Class, Error, Reason, Result};
 use crate::store::{Candidate, Content, Discovered, ImageLayer, SignatureStore};
 use crate::verify::{
     Bundle, COSIGN_SIGN_PREDICATE, Judgement, LegacyAttestation, LegacySignature, Match,
-    NamedVersion, Policy, Signer, SubjectKind, Target, Verified, Verifier, trusting,
+    NamedVersion, Policy, Signer, SubjectKind, Target, Verified, Verifier,
 };
 
 /// Candidates that are fetched side by side: the connections that a host gets.
 const SIDE_BY_SIDE: usize = 8;
-/// Signers that are named in one message.
-const MAX_NAMED: usize = 5;
-
-/// How much is looked at before a verdict stays open (DESIGN decision 7).
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Candidates.
-    pub candidates: usize,
-    /// Bytes of candidates.
-    pub bytes: u64,
-    /// Time spent on candidates.
-    pub time: Duration,
-}
-
-impl Default for Limits {
-    /// Those of DESIGN decision 7.
-    fn default() -> Self {
-        Self { candidates: 1000, bytes: 16 << 20, time: Duration::from_secs(30) }
-    }
-}
-
-/// Which formats of signatures count (`--accept`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Formats {
-    /// Sigstore bundles.
-    pub bundle: bool,
-    /// cosign's older signatures.
-    pub legacy: bool,
-}
-
-impl Formats {
-    /// Every format that is known.
-    pub const ALL: Self = Self { bundle: true, legacy: true };
-}
-
-/// What a run looks at, and until when.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope {
-    /// How much.
-    pub limits: Limits,
-    /// Which formats count.
-    pub accept: Formats,
-    /// Whether every signature is judged, also once enough of them were accepted (`--all`).
-    pub all: bool,
-}
 
 /// What is asked of every candidate.
 #[derive(Debug)]
@@ -472,81 +430,6 @@ impl<'a> Findings<'a> {
         self.undecided.push(error);
         report
     }
-
-    /// The verdict: the signatures that meet the policy, at least one. `again` is the command that finds these signatures once more, ready to be pasted.
-    ///
-    /// # Errors
-    /// Undecided, refused, unsigned, or (no identity given) usage, in this precedence; but a valid
-    /// signature without a policy is a usage error first.
-    pub(super) fn decide(
-        self,
-        looked_in: &mut Vec<LookedIn>,
-        signatures: &mut Vec<SignatureReport>,
-        again: &str,
-    ) -> Result<Vec<Accepted>> {
-        let places: Vec<_> = self
-            .looked_in
-            .iter()
-            .map(|place| {
-                let object = match place.place {
-                    Place::Referrers => "referrers API",
-                    _ => place.object.as_str(),
-                };
-                format!("{object} ({})", place.status)
-            })
-            .collect();
-        *looked_in = self.looked_in;
-        *signatures = self.signatures;
-        if let Some(met) = self.met {
-            let accepted = self.accepted.into_iter().enumerate();
-            return Ok(accepted.filter(|(at, _)| met.contains(at)).map(|(_, one)| one).collect());
-        }
-        let valid: Vec<&Signer> =
-            self.refused.iter().filter_map(|(_, signer)| signer.as_deref()).collect();
-        if matches!(self.policy, Policy::Unstated)
-            && let Some(first) = valid.first()
-        {
-            return Err(no_identity(&valid, first, again));
-        }
-        let open = self.undecided.len();
-        if let Some(error) = self.undecided.into_iter().next() {
-            return Err(match open {
-                1 => error,
-                more => {
-                    error.note(format!("and {} more places or candidates stayed open", more - 1))
-                }
-            });
-        }
-        if !self.accepted.is_empty() {
-            return Err(too_few(self.policy, &self.accepted, &self.refused));
-        }
-        let count = valid.len();
-        let others = valid.iter().skip(1).take(MAX_NAMED - 1).map(|signer| signer.words());
-        let others: Vec<_> = others.collect();
-        let candidates = self.refused.len();
-        // The first of equals, as the lines for the other signers leave out the first.
-        let best = self
-            .refused
-            .into_iter()
-            .rev()
-            .max_by_key(|(error, signer)| usefulness(error, signer.is_some()));
-        if let Some((mut error, _)) = best {
-            if error.reason == Reason::WrongSigner {
-                if let Some(line) = error.lines.iter_mut().find(|line| line.label == "found") {
-                    let plural = if count == 1 { "signature" } else { "signatures" };
-                    line.text.push_str(&format!("   ({count} valid {plural})"));
-                }
-                for other in others {
-                    error = error.line("found", other);
-                }
-            } else if candidates > 1 {
-                error = error.note(format!("{candidates} candidates were refused"));
-            }
-            return Err(error);
-        }
-        Err(Error::new(Class::Unsigned, Reason::Unsigned, "unsigned")
-            .line("looked in", places.join(", ")))
-    }
 }
 
 /// One of several candidates in one manifest: the bundle that it is or was turned into, and its bytes where it was
@@ -571,68 +454,6 @@ impl Layer {
 fn not_looked_at(left: usize) -> String {
     let words = if left == 1 { "candidate was" } else { "candidates were" };
     format!("{left} {words} not looked at")
-}
-
-/// Which refusal helps most: somebody wrong signed for sure, the right chart is another one, and so on down to
-/// what cannot even be read.
-fn usefulness(error: &Error, valid: bool) -> u8 {
-    match error.reason {
-        Reason::WrongSigner if valid => 7,
-        Reason::Denied | Reason::WrongTime => 6,
-        Reason::WrongVersion | Reason::WrongChart => 5,
-        Reason::BadSignature => 4,
-        Reason::NotCovered | Reason::WrongSigner => 3,
-        Reason::UntrustedInstance => 2,
-        _ => 1,
-    }
-}
-
-/// Some of the signers that are needed have signed, and too few of them.
-fn too_few(
-    policy: &Policy,
-    accepted: &[Accepted],
-    refused: &[(Error, Option<Box<Signer>>)],
-) -> Error {
-    let mut people: Vec<&Signer> = Vec::new();
-    for signer in accepted.iter().map(|one| one.verified.signer()) {
-        if !people.iter().any(|other| other.is_same_person(signer)) {
-            people.push(signer);
-        }
-    }
-    let mut error = Error::refused(Reason::TooFewSignatures, "too few signatures")
-        .line("expected", format!("{} different trusted signers", policy.min_signatures()));
-    for signer in people.iter().take(MAX_NAMED) {
-        error = error.line("found", signer.words());
-    }
-    if people.len() > MAX_NAMED {
-        error = error.note(format!("and {} more", people.len() - MAX_NAMED));
-    }
-    let signed = |at: &usize| accepted.iter().any(|one| one.verified.identities().contains(at));
-    let members = policy.members().into_iter().enumerate();
-    for (_, missing) in members.filter(|(at, _)| !signed(at)).take(MAX_NAMED) {
-        error = error.line("missing", missing);
-    }
-    match refused.len() {
-        0 => error,
-        1 => error.note("1 candidate was refused"),
-        more => error.note(format!("{more} candidates were refused")),
-    }
-}
-
-fn no_identity(valid: &[&Signer], first: &Signer, again: &str) -> Error {
-    let mut error = Error::new(Class::Usage, Reason::NoIdentity, "no identity to trust was given");
-    for signer in valid.iter().take(MAX_NAMED) {
-        error = error.line("valid signature by", signer.words());
-    }
-    if valid.len() > MAX_NAMED {
-        error = error.note(format!("and by {} more", valid.len() - MAX_NAMED));
-    }
-    if first.key_id.is_some() {
-        return error.hint(format!("{again} --key cosign.pub"));
-    }
-    let flags = trusting(first).into_iter();
-    let flags = flags.map(|(flag, value)| format!(" --{flag} {}", shell_word(&value)));
-    error.hint(format!("{again}{}", flags.collect::<String>()))
 }
 
 fn fill(report: &mut SignatureReport, verified: &Verified, question: &Question<'_>) {
