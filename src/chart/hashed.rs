@@ -67,6 +67,8 @@ impl<R: Read> BufRead for Hashed<R> {
             (self.taken, self.filled) = (0, 0);
             // A whole chunk, so that what is looked for at the start does not depend on how a pipe is filled.
             if let Err(error) = self.fill() {
+                // What has come of this chunk is not digested, so nobody gets to read it.
+                self.filled = 0;
                 self.failure = Some(io::Error::new(error.kind(), error.to_string()));
                 return Err(error);
             }

@@ -156,3 +156,21 @@ fn a_pipe_that_somebody_writes_to_is_read_as_a_file() {
     let (code, stderr) = begin(&world, &words).recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!(code, 0, "{stderr}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_bundle_that_comes_through_a_pipe_is_read_once_and_verifies() {
+    let world = World::new();
+    let chart = Chart::new("web", "1.4.2").write_to(world.directory()).unwrap();
+    let chart = chart.display().to_string();
+    world.run(&["sign", &chart]).exits(0);
+    let bundle = std::fs::read(format!("{chart}.sigstore.json")).unwrap();
+    let pipe = pipe(&world, "pipe");
+    let writer = pipe.clone();
+    std::thread::spawn(move || std::fs::write(writer, bundle));
+    let signer = world.signer();
+    let words = ["verify", &chart, "--bundle", &pipe, "--offline", "--timeout", "20s"];
+    let words = [&words[..], &signer.each_ref().map(String::as_str)].concat();
+    let (code, stderr) = begin(&world, &words).recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(code, 0, "{stderr}");
+}
