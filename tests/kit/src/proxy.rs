@@ -177,8 +177,10 @@ async fn pass(
 async fn forward(
     shared: &Shared,
     server: &mut Option<SendRequest<Incoming>>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Incoming>, Failure> {
+    // It is about the client's connection (RFC 9110 section 7.6.1).
+    request.headers_mut().remove(hyper::header::CONNECTION);
     // A connection to the server outlives the client's: to open one is no part of what is measured.
     loop {
         if server.is_none() {

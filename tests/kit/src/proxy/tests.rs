@@ -44,6 +44,37 @@ fn a_server_that_is_not_there_is_a_bad_gateway() {
     assert!(get(&control, "/counts").contains("\"failures\":1"));
 }
 
+#[test]
+fn a_connection_to_the_server_serves_one_client_after_the_other() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let server = listener.local_addr().expect("address").to_string();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            tell.send(()).expect("told");
+            std::thread::spawn(move || answer(stream));
+        }
+    });
+    let (host, control) = started(&server);
+    for _ in 0..3 {
+        assert!(get(&host, "/").ends_with("ok"));
+    }
+    assert_eq!(told.try_iter().count(), 1);
+    assert!(get(&control, "/counts").contains("\"connections\":3"));
+}
+
+/// Answers every request on a connection.
+fn answer(mut stream: std::net::TcpStream) {
+    let (mut seen, mut byte) = (Vec::new(), [0]);
+    while matches!(stream.read(&mut byte), Ok(1)) {
+        seen.extend(byte);
+        if seen.ends_with(b"\r\n\r\n") {
+            seen.clear();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").expect("sends");
+        }
+    }
+}
+
 /// Host and control of a proxy that lives as long as the test process.
 fn started(server: &str) -> (String, String) {
     let server = server.to_owned();
