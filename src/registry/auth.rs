@@ -67,8 +67,8 @@ pub(super) struct Authenticator {
     granted: Mutex<HashMap<Place, Granted>>,
     /// Held while a token is fetched, so that requests that started together fetch one.
     fetching: futures_util::lock::Mutex<()>,
-    /// Whether a place has answered yet: until it has, it is asked one thing at a time, so that requests that
-    /// started together are not all sent away to fetch a token.
+    /// Whether a place has answered yet, or granted a token: until it has, it is asked one thing at a time, so that
+    /// requests that started together are not all sent away to fetch one.
     answered: Mutex<HashMap<Place, Arc<futures_util::lock::Mutex<bool>>>>,
 }
 

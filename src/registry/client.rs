@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::auth::{self, Place};
+use super::auth::{self, FirstTurn, Place};
 use super::listing::{self, Entry, List};
 use super::pages::Pages;
 use super::{Access, Shared, explanation};
@@ -33,6 +33,8 @@ const MAX_TAG: usize = 128;
 pub struct Repository {
     pub(super) shared: Arc<Shared>,
     pub(super) place: Place,
+    /// Whether it is asked without waiting for whoever asks the place first.
+    pub(super) unbidden: bool,
 }
 
 /// A manifest or index as it was sent.
@@ -74,6 +76,14 @@ impl Repository {
     #[must_use]
     pub fn for_push(mut self) -> Self {
         self.place.access = Access::PullPush;
+        self
+    }
+
+    /// The same repository, for a question that goes out beside the first one: at worst it is sent away for a token
+    /// too. Over TLS it waits all the same, until the first connection stands and a token is there.
+    #[must_use]
+    pub fn beside_the_first(mut self) -> Self {
+        self.unbidden = self.place.base.scheme() == "http";
         self
     }
 
@@ -239,15 +249,14 @@ impl Repository {
     /// Sends a request of this repository, with what was granted, and answers one challenge.
     pub(super) async fn send(&self, request: Request) -> Result<Response> {
         let request = request.plain_http(self.shared.settings.plain());
-        let first_turn = self.shared.auth.first_turn(&self.place).await;
-        let answered = self.send_now(request).await;
-        if let (Some(mut turn), Ok(_)) = (first_turn, &answered) {
-            *turn = true;
+        if self.unbidden {
+            return self.send_now(request, None).await;
         }
-        answered
+        let first_turn = self.shared.auth.first_turn(&self.place).await;
+        self.send_now(request, first_turn).await
     }
 
-    async fn send_now(&self, request: Request) -> Result<Response> {
+    async fn send_now(&self, request: Request, turn: Option<FirstTurn>) -> Result<Response> {
         let auth = &self.shared.auth;
         let used = auth.current(&self.place);
         let first = match &used {
@@ -255,18 +264,23 @@ impl Repository {
             None => request.clone(),
         };
         let response = self.shared.client.send(first).await?;
+        let answered = || turn.into_iter().for_each(|mut turn| *turn = true);
         // A challenge counts only if the host that the user named made it, not one that it led us to.
         if !(response.status == 401 || response.status == 403 && wants_more(&response))
             || response.redirected
             || !Origin::same(&response.url, &self.place.base)
         {
+            answered();
             return Ok(response);
         }
         let mut challenges = auth::challenges(&response);
         if challenges.is_empty() && used.is_none() {
             challenges = self.challenges_of_root().await?;
         }
-        match auth.answer(&self.place, &challenges, used.as_ref()).await? {
+        let granted = auth.answer(&self.place, &challenges, used.as_ref()).await?;
+        // What was granted is for the others too: they need not wait for what it is used for first.
+        answered();
+        match granted {
             // A 401 to this one is final.
             Some(granted) => self.shared.client.send(request.authorization(granted)).await,
             None => Ok(response),

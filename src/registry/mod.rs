@@ -110,7 +110,7 @@ impl Registry {
             return Err(invalid());
         }
         let place = Place { base, host: host.to_owned(), path: path.to_owned(), access };
-        Ok(Repository { shared: self.0.clone(), place })
+        Ok(Repository { shared: self.0.clone(), place, unbidden: false })
     }
 }
 

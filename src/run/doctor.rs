@@ -193,7 +193,7 @@ impl DoctorRun {
         let question = Question::Reference { resolved: &resolved, matching: Match::Manifest };
         let policy = &self.verify.policy;
         let mut findings = self.verify.findings(&trusted, policy, COSIGN_SIGN_PREDICATE);
-        self.verify.ask_registry(&resolved, &question, &mut findings).await;
+        self.verify.ask_registry(&resolved, None, &question, &mut findings).await;
         let open = findings.open();
         let decided = self.verify.conclude(findings, &mut outcome, &resolved.pinned());
         Ok(diagnosis(&resolved, outcome, &hanging, mended, open, decided.err()))

@@ -173,6 +173,29 @@ pub(super) struct Places<'a> {
     pub signatures: Option<&'a RepositoryPrefix>,
 }
 
+impl Places<'_> {
+    /// Where the chart of `reference` is, and its signatures.
+    fn repositories(&self, reference: &ChartReference) -> Result<(Repository, Repository)> {
+        let Self { registry, access, signatures } = *self;
+        let repository =
+            |access| registry.repository(&reference.host, &reference.repository, access);
+        match signatures {
+            None => repository(access).map(|own| (own.clone(), own)),
+            Some(other) => Ok((
+                repository(Access::Pull)?,
+                registry.repository(&other.host, &other.path, access)?,
+            )),
+        }
+    }
+
+    /// Where the signatures of `reference` are looked for beside finding its manifest, and for which digest: the one that
+    /// it states, as there is no other that it may turn out to mean.
+    pub(super) fn known_ahead(&self, reference: &ChartReference) -> Option<(Repository, Digest)> {
+        let (_, signatures) = self.repositories(reference).ok()?;
+        Some((signatures.beside_the_first(), reference.digest?))
+    }
+}
+
 /// Finds the manifest that `reference`, with `--version` and `--chart` where given, stands for.
 pub(super) async fn resolve(
     world: &World,
@@ -182,17 +205,7 @@ pub(super) async fn resolve(
     chart: Option<&ChartName>,
 ) -> Result<Resolved> {
     world.enter(format!("resolving {reference}"));
-    let Places { registry, access, signatures } = places;
-    let repository = |access| registry.repository(&reference.host, &reference.repository, access);
-    let (repository, signatures) = match signatures {
-        None => {
-            let own = repository(access)?;
-            (own.clone(), own)
-        }
-        Some(other) => {
-            (repository(Access::Pull)?, registry.repository(&other.host, &other.path, access)?)
-        }
-    };
+    let (repository, signatures) = places.repositories(reference)?;
     let (reference, constraint) = choose_tag(reference, version, &repository).await?;
     let wanted = match (&reference.tag, &reference.digest) {
         (Some(tag), _) => tag.clone(),

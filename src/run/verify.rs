@@ -6,6 +6,9 @@ mod prov;
 
 use std::path::{Path, PathBuf};
 
+use futures_util::FutureExt;
+use futures_util::future::try_join;
+
 use super::World;
 use super::findings::{Accepted, Findings, Formats, Limits, LogSearch, Question, Scope};
 use super::provenance::ProvCheck;
@@ -24,8 +27,8 @@ use crate::error::{Class, Error, Reason, Result};
 use crate::files::reading;
 use crate::registry::{Access, Registry, Repository};
 use crate::store::{
-    AttestationTag, BundleFile, CosignTag, FallbackTag, Referrers, SignatureStore, bundle_path,
-    write_bundle,
+    AttestationTag, BundleFile, CosignTag, Discovered, FallbackTag, Referrers, SignatureStore,
+    bundle_path, write_bundle,
 };
 use crate::verify::{COSIGN_SIGN_PREDICATE, Match, Policy};
 
@@ -222,7 +225,9 @@ impl VerifyRun {
         let judges = self.grounds(reference, outcome)?;
         let policy = judges.policy;
         let resolving = resolve(&self.world, self.places(), reference, version, chart);
-        let (trusted, resolved) = judges.trust.beside(&self.world, resolving).await?;
+        let looking = self.look_ahead(object, reference).map(Ok);
+        let both = try_join(resolving, looking);
+        let (trusted, (resolved, ahead)) = judges.trust.beside(&self.world, both).await?;
         outcome.trust = Some(trusted.report.clone());
         describe(&resolved, outcome);
         if let Some(rule) = policy.rule() {
@@ -238,7 +243,7 @@ impl VerifyRun {
                 outcome.signature_repository = None;
                 self.ask(&store, Place::File, &question, &mut findings).await;
             }
-            _ => self.ask_registry(&resolved, &question, &mut findings).await,
+            _ => self.ask_registry(&resolved, ahead, &question, &mut findings).await,
         }
         // As typed, with the tag that was found where none was named.
         let object_words = match (&reference.tag, &reference.digest) {
@@ -276,7 +281,7 @@ impl VerifyRun {
     ) -> Result<()> {
         for predicate_type in judges.required {
             let mut findings = self.findings(trusted, judges.policy, predicate_type);
-            self.ask_registry(resolved, question, &mut findings).await;
+            self.ask_registry(resolved, None, question, &mut findings).await;
             let (mut looked_in, mut found) = (Vec::new(), Vec::new());
             let decided = findings.decide(&mut looked_in, &mut found, "");
             found.retain(|one| one.status != Status::Other);
@@ -309,10 +314,25 @@ impl VerifyRun {
         Findings::new(&trusted.verifier, policy, &self.world, self.scope, predicate_type)
     }
 
-    /// The places of a registry in turn: the API, and only where that met no policy the two tags.
+    /// What the referrers API lists for a digest that the user stated, which is asked for beside the manifest.
+    async fn look_ahead(
+        &self,
+        object: &VerifyObject,
+        reference: &ChartReference,
+    ) -> Option<Discovered> {
+        if !matches!(object.source, VerifySource::Beside) {
+            return None;
+        }
+        let (repository, subject) = self.places().known_ahead(reference)?;
+        Some(Referrers::new(&repository, subject).discover().await)
+    }
+
+    /// The places of a registry in turn: the API, and only where that met no policy the two tags. `ahead` is what the
+    /// API said about the first subject, where it was asked.
     pub(super) async fn ask_registry(
         &self,
         resolved: &Resolved,
+        mut ahead: Option<Discovered>,
         question: &Question<'_>,
         findings: &mut Findings<'_>,
     ) {
@@ -320,7 +340,8 @@ impl VerifyRun {
             if findings.done() {
                 return;
             }
-            self.ask_about(&resolved.signatures, &subject.digest, question, findings).await;
+            self.ask_about(&resolved.signatures, &subject.digest, ahead.take(), question, findings)
+                .await;
         }
     }
 
@@ -328,11 +349,15 @@ impl VerifyRun {
         &self,
         repository: &Repository,
         subject: &Digest,
+        ahead: Option<Discovered>,
         question: &Question<'_>,
         findings: &mut Findings<'_>,
     ) {
         let referrers = Referrers::new(repository, *subject);
-        self.ask(&referrers, Place::Referrers, question, findings).await;
+        match ahead {
+            Some(listed) => findings.examine(&referrers, Place::Referrers, listed, question).await,
+            None => self.ask(&referrers, Place::Referrers, question, findings).await,
+        }
         if findings.done() {
             return;
         }

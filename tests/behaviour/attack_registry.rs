@@ -167,7 +167,8 @@ fn refuses_manifest_not_matching_digest() {
     let path = format!("/manifests/{}", pushed.manifest_digest);
     world.registry.fault(Fault::new(&path, Action::FlipBit));
     let pinned_only = format!("{}@{}", world.repository("web"), pushed.manifest_digest);
-    ends(&world, &pinned_only, (4, "malformed"), "the digest differs", (1, 1));
+    // The manifest, and beside it what is listed for the digest.
+    ends(&world, &pinned_only, (4, "malformed"), "the digest differs", (2, 1));
     // A tag that leads elsewhere than the digest beside it.
     let other = world.push(&Chart::new("web", "1.4.2").description("another"));
     assert_ne!(other.manifest_digest, pushed.manifest_digest);

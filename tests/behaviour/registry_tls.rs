@@ -215,3 +215,26 @@ fn a_token_realm_on_another_port_over_tls_is_asked() {
     world.run(&sign).exits(0);
     assert_eq!(attached(&world, &pushed).len(), 1);
 }
+
+#[test]
+fn what_was_granted_is_used_for_all_that_waits_for_it() {
+    let world = with(Tls::default(), Auth::Bearer(Bearer::new("jane", "tr0ub4dor-3")));
+    let (reference, pushed) = world.push_web();
+    let ca = world.argument("ca.pem");
+    let named = ["--ca-file", &ca, "--username", "jane", "--password", "tr0ub4dor-3"];
+    let mut words = vec!["sign", &reference];
+    words.extend(named);
+    world.run(&words).exits(0);
+    world.registry.reset_requests();
+    world.registry.delay_per_response(300);
+    let pinned = format!("{}@{}", world.repository("web"), pushed.manifest_digest);
+    let mut words = vec![pinned.as_str()];
+    words.extend(named);
+    world.verify(&words).exits(0);
+    // One is sent away, one fetches the token; then manifest and listing beside each other, and the signature.
+    let lines: Vec<_> = world.registry.requests().iter().map(|one| one.line()).collect();
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.ends_with(" 401")).count(), 1, "{lines:#?}");
+    assert_eq!(world.registry.most_concurrent(), 2, "{lines:#?}");
+    assert_eq!(world.registry.connections(), 1);
+}

@@ -1,7 +1,7 @@
 //! Which manifest a reference leads to, and what its tag promises.
 
 use helm_sigstore_kit::chart::Chart;
-use helm_sigstore_kit::registry::Options;
+use helm_sigstore_kit::registry::{Action, Fault, Options};
 use serde_json::Value;
 
 use crate::support::World;
@@ -281,4 +281,40 @@ fn a_malformed_reference_is_a_usage_error_that_says_which_part() {
         assert_eq!(world.verdict(&[&reference])["verdict"], Value::from("usage"));
     }
     assert_eq!(world.registry.requests(), []);
+}
+
+/// The most requests that were open at a time while `reference` was verified, and how many there were.
+fn at_a_time(world: &World, arguments: &[&str]) -> (usize, usize) {
+    world.registry.reset_requests();
+    world.verify(arguments).exits(0);
+    (world.registry.most_concurrent(), world.registry.requests().len())
+}
+
+#[test]
+fn for_a_stated_digest_signatures_are_asked_for_beside_the_manifest() {
+    let world = World::new();
+    let pushed = world.push(&Chart::new("web", "1.4.2"));
+    attach(&world, &pushed, &sign(&world, &usual(&pushed, "web", "1.4.2")));
+    let web = world.repository("web");
+    world.registry.delay_per_response(300);
+    // What a tag means has to be known first.
+    assert_eq!(at_a_time(&world, &[&format!("{web}:1.4.2")]), (1, 4));
+    for tag in ["", ":1.4.2"] {
+        let reference = format!("{web}{tag}@{}", pushed.manifest_digest);
+        assert_eq!(at_a_time(&world, &[&reference]), (2, 4), "{reference}");
+    }
+    // Nobody is asked for signatures that are said to be elsewhere.
+    let bundle = world.argument("kept.json");
+    let reference = format!("{web}@{}", pushed.manifest_digest);
+    world.verify(&[&reference, "--bundle-out", &bundle]).exits(0);
+    assert_eq!(at_a_time(&world, &[&reference, "--bundle", &bundle]), (1, 1));
+}
+
+#[test]
+fn a_digest_that_is_not_there_is_not_found_however_slow_the_rest_is() {
+    let world = World::new();
+    with_versions(&world, &["1.4.2"]);
+    world.registry.fault(Fault::new("/referrers/", Action::Hang));
+    let missing = format!("{}@sha256:{}", world.repository("web"), "0".repeat(64));
+    refuses(&world, &[&missing, "--timeout", "20s"], 6, "not-found", &["no such chart"]);
 }

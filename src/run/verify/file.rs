@@ -140,7 +140,7 @@ impl VerifyRun {
                     rule.check_manifest(&resolved.manifest)
                         .map_err(|error| error.at_digest(resolved.manifest.digest))?;
                 }
-                self.ask_registry(&resolved, &question, &mut findings).await;
+                self.ask_registry(&resolved, None, &question, &mut findings).await;
                 beside = Some(resolved);
             }
         }
