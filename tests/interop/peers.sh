@@ -9,6 +9,11 @@ INTEROP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 declare -A PEER     # name -> program
 declare -A MISSING  # name -> why it cannot be had
 
+# Where python3 is a script that looks up on every call which Python is meant, once is enough: the suites ask often.
+if PYTHON=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null) && [ -x "$PYTHON" ]; then
+    PATH=$(dirname "$PYTHON"):$PATH
+fi
+
 # In the order of their use, and what takes long first.
 obtain_peers() {
     mkdir -p "$PEERS"

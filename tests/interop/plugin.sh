@@ -1,12 +1,18 @@
 # shellcheck shell=bash
 # The clone as a plugin of Helm 3 and Helm 4. Sourced by `run`.
 
-# The last commit, as whoever clones the repository gets it. Always in one place, so that cargo knows it again.
+# The last commit, as whoever clones the repository gets it. Cargo knows packages by their place in the workspace and
+# files by their time: a clone of what lies here has its times too, and is not built again; any other has a folder of its
+# own to build in, so that its program and ours are not taken for each other.
 clone_repository() {
-    CLONE=$TARGET/interop/helm-sigstore
-    rm -rf "$CLONE"
-    mkdir -p "$(dirname "$CLONE")"
-    git clone --quiet --no-hardlinks "$ROOT" "$CLONE"
+    CLONE=$WORK/helm-sigstore
+    git clone --quiet --no-hardlinks "$ROOT" "$CLONE" || return 1
+    if [ -n "$(git -C "$ROOT" status --porcelain)" ]; then
+        echo "note: the plugin is the last commit, without the changes since" >&2
+        export CARGO_TARGET_DIR=$TARGET/interop
+        return
+    fi
+    (cd "$CLONE" && git ls-files -z | xargs -0 -n 1 sh -c 'touch -r "$0/$1" "$1"' "$ROOT")
 }
 
 # plugin_in helm-4|helm-3: everything about the plugin in one major.
