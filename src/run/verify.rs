@@ -224,7 +224,12 @@ impl VerifyRun {
         }
         let judges = self.grounds(reference, outcome)?;
         let policy = judges.policy;
-        let resolving = resolve(&self.world, self.places(), reference, version, chart);
+        let resolving = async {
+            let resolved = resolve(&self.world, self.places(), reference, version, chart).await?;
+            // If anything is still waited for, it is the listing.
+            self.look_in(Place::Referrers);
+            Ok(resolved)
+        };
         let looking = self.look_ahead(object, reference).map(Ok);
         let both = try_join(resolving, looking);
         let (trusted, (resolved, ahead)) = judges.trust.beside(&self.world, both).await?;
@@ -319,20 +324,20 @@ impl VerifyRun {
         &self,
         object: &VerifyObject,
         reference: &ChartReference,
-    ) -> Option<Discovered> {
+    ) -> Option<(Digest, Discovered)> {
         if !matches!(object.source, VerifySource::Beside) {
             return None;
         }
         let (repository, subject) = self.places().known_ahead(reference)?;
-        Some(Referrers::new(&repository, subject).discover().await)
+        Some((subject, Referrers::new(&repository, subject).discover().await))
     }
 
     /// The places of a registry in turn: the API, and only where that met no policy the two tags. `ahead` is what the
-    /// API said about the first subject, where it was asked.
+    /// API said about one of the subjects, where it was asked already.
     pub(super) async fn ask_registry(
         &self,
         resolved: &Resolved,
-        mut ahead: Option<Discovered>,
+        mut ahead: Option<(Digest, Discovered)>,
         question: &Question<'_>,
         findings: &mut Findings<'_>,
     ) {
@@ -340,8 +345,8 @@ impl VerifyRun {
             if findings.done() {
                 return;
             }
-            self.ask_about(&resolved.signatures, &subject.digest, ahead.take(), question, findings)
-                .await;
+            let ahead = ahead.take_if(|(of, _)| *of == subject.digest).map(|(_, listed)| listed);
+            self.ask_about(&resolved.signatures, &subject.digest, ahead, question, findings).await;
         }
     }
 
@@ -374,6 +379,11 @@ impl VerifyRun {
         }
     }
 
+    /// Says which place is waited for.
+    fn look_in(&self, place: Place) {
+        self.world.enter(format!("looking for signatures in the {}", place.words()));
+    }
+
     pub(super) async fn ask(
         &self,
         store: &impl SignatureStore,
@@ -381,7 +391,7 @@ impl VerifyRun {
         question: &Question<'_>,
         findings: &mut Findings<'_>,
     ) {
-        self.world.enter(format!("looking for signatures in the {}", place.words()));
+        self.look_in(place);
         let discovered = store.discover().await;
         findings.examine(store, place, discovered, question).await;
     }

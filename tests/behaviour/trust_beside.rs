@@ -1,5 +1,7 @@
 //! Trust is refreshed beside the registry, once for all charts of a run, and without it there is no verdict.
 
+use std::time::Duration;
+
 use helm_sigstore_kit::chart::Chart;
 use helm_sigstore_kit::registry::{Action, Fault};
 use helm_sigstore_kit::tuf::Fault as MirrorFault;
@@ -69,6 +71,24 @@ fn a_run_refreshes_once_whatever_the_number_of_its_charts() {
     assert_eq!(asked[..4], COLD);
     assert_eq!(asked.len(), COLD.len() + 2, "{asked:?}");
     assert!(asked[4..].iter().all(|path| path.starts_with("/targets/")), "{asked:?}");
+}
+
+#[test]
+fn the_registry_is_asked_before_a_cached_trust_is_verified() {
+    let (world, _tuf) = private();
+    let (reference, _) = world.signed_web();
+    // Whether it holds has to be worked out: it is the cache of somebody else, whole and of the same name.
+    let (other, _other_tuf) = private();
+    other.signed_web();
+    std::fs::copy(cache(&other), cache(&world)).unwrap();
+    world.registry.reset_requests();
+    // The question is on its way when the program ends; on a busy machine the connection may not stand yet.
+    let asked = (0..20).any(|_| {
+        world.verify(&[&reference, "--offline"]).exits(4).says("the cache does not hold");
+        std::thread::sleep(Duration::from_millis(200));
+        manifests(&world) > 0
+    });
+    assert!(asked);
 }
 
 #[test]

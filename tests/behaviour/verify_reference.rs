@@ -303,6 +303,15 @@ fn for_a_stated_digest_signatures_are_asked_for_beside_the_manifest() {
         let reference = format!("{web}{tag}@{}", pushed.manifest_digest);
         assert_eq!(at_a_time(&world, &[&reference]), (2, 4), "{reference}");
     }
+    // Which of the two is waited for is said.
+    for (path, step) in
+        [("/referrers/", "looking for signatures in the"), ("/manifests/", "resolving")]
+    {
+        world.registry.fault(Fault::once(path, Action::Hang));
+        let reference = format!("{web}@{}", pushed.manifest_digest);
+        world.verify(&[&reference, "--timeout", "1500ms"]).exits(4).says(step);
+        world.registry.clear_faults();
+    }
     // Nobody is asked for signatures that are said to be elsewhere.
     let bundle = world.argument("kept.json");
     let reference = format!("{web}@{}", pushed.manifest_digest);
