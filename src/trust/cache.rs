@@ -58,7 +58,7 @@ impl CacheFile {
     /// # Errors
     /// Why what is there is not used: a symbolic link, not ours to read, or no cache.
     pub(super) fn load(&self) -> Result<Option<Cached>, String> {
-        self.refuse_links()?;
+        self.refuse_what_is_not_ours()?;
         let file = match std::fs::File::open(&self.0) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -86,7 +86,7 @@ impl CacheFile {
     /// # Errors
     /// Why it could not be written.
     pub(super) fn replace(&self, cached: &Cached, now: Timestamp) -> Result<(), String> {
-        self.refuse_links()?;
+        self.refuse_what_is_not_ours()?;
         // Another process may have come back with something newer meanwhile.
         if let Ok(Some(other)) = self.load()
             && other.refreshed > cached.refreshed
@@ -113,13 +113,17 @@ impl CacheFile {
         let _ = std::fs::remove_file(&self.0);
     }
 
-    /// A link in the place of our file or of our directories would let somebody else say where we write.
-    fn refuse_links(&self) -> Result<(), String> {
+    /// A link in the place of our file or of our directories would let somebody else say where we write, and reading a
+    /// pipe in its place might never end.
+    fn refuse_what_is_not_ours(&self) -> Result<(), String> {
         let directories = self.0.parent().into_iter().chain(self.0.parent().and_then(Path::parent));
         for path in std::iter::once(self.0.as_path()).chain(directories) {
             if std::fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_symlink()) {
                 return Err(format!("{} is a symbolic link", path.display()));
             }
+        }
+        if std::fs::symlink_metadata(&self.0).is_ok_and(|data| !data.is_file()) {
+            return Err("it is no file".to_owned());
         }
         Ok(())
     }

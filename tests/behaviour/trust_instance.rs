@@ -160,6 +160,19 @@ fn a_cache_that_is_a_link_is_not_followed() {
     world.verify(&[&reference, "--offline"]).exits(4).says("symbolic link");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_cache_that_is_a_pipe_is_not_waited_for() {
+    let (world, tuf) = private();
+    let (reference, _) = world.signed_web();
+    std::fs::remove_file(cache(&world)).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(cache(&world)).status().unwrap();
+    assert!(made.success());
+    world.verify(&[&reference, "--timeout", "20s"]).exits(0).says("it is no file");
+    assert!(tuf.take_requests().len() >= 5);
+    world.verify(&[&reference, "--offline", "--timeout", "20s"]).exits(4).says("it is no file");
+}
+
 #[test]
 fn a_broken_cache_is_fetched_again() {
     let (world, tuf) = private();
