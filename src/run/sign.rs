@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{join, try_join};
+
 use super::World;
 use super::formats::Making;
 use super::packaged::read_chart;
@@ -19,7 +23,7 @@ use crate::registry::{Access, Registry};
 use crate::sign::Signer;
 use crate::store::{bundle_path, write_bundle};
 use crate::verify::{
-    Statement, TITLE_ANNOTATION, UnverifiedProvenance, VERSION_ANNOTATION, Verifier,
+    NamedVersion, Statement, TITLE_ANNOTATION, UnverifiedProvenance, VERSION_ANNOTATION, Verifier,
 };
 
 /// One object to sign.
@@ -122,7 +126,7 @@ impl SignRun {
     }
 
     async fn try_sign(&self, object: &SignObject, outcome: &mut Outcome) -> Result<()> {
-        let (resolved, archive) = match (&object.argument, &object.repository) {
+        let (resolved, archive, beside) = match (&object.argument, &object.repository) {
             (Argument::Reference(reference), _) => self.by_reference(object, reference).await?,
             (Argument::File(path), Some(prefix)) => {
                 self.by_file(object, Path::new(path), prefix).await?
@@ -137,8 +141,8 @@ impl SignRun {
             version: archive.metadata.version.clone(),
         });
         check_chart(&resolved, &archive)
-            .and(check_config(&resolved, &archive).await)
-            .and(check_prov(&resolved, &archive).await)
+            .and_then(|()| check_config(beside.config?, &archive))
+            .and_then(|()| check_prov(beside.prov?, &resolved, &archive))
             .map_err(|error| error.at_digest(resolved.manifest.digest))?;
 
         if let Some(skip) = &self.skip
@@ -190,13 +194,14 @@ impl SignRun {
         &self,
         object: &SignObject,
         reference: &ChartReference,
-    ) -> Result<(Resolved, Archive)> {
+    ) -> Result<(Resolved, Archive, Beside)> {
         let version = object.version.as_deref();
         let resolved = self.resolve(reference, version, object.chart.as_ref()).await?;
         self.world.enter("reading the chart");
-        let archive =
-            resolved.archive().await.map_err(|error| error.at_digest(resolved.manifest.digest))?;
-        Ok((resolved, archive))
+        let (archive, beside) = try_join(resolved.archive(), Beside::read(&resolved).map(Ok))
+            .await
+            .map_err(|error| error.at_digest(resolved.manifest.digest))?;
+        Ok((resolved, archive, beside))
     }
 
     async fn by_file(
@@ -204,7 +209,7 @@ impl SignRun {
         object: &SignObject,
         path: &Path,
         prefix: &RepositoryPrefix,
-    ) -> Result<(Resolved, Archive)> {
+    ) -> Result<(Resolved, Archive, Beside)> {
         if object.version.is_some() || object.chart.is_some() {
             return Err(Error::usage("--version and --chart are for references")
                 .cause("name and version of a file come from its Chart.yaml"));
@@ -229,7 +234,8 @@ impl SignRun {
                     format!("{}  ({})", resolved.manifest.chart.digest, resolved.words()),
                 ));
         }
-        Ok((resolved, archive))
+        let beside = Beside::read(&resolved).await;
+        Ok((resolved, archive, beside))
     }
 
     async fn resolve(
@@ -241,6 +247,20 @@ impl SignRun {
         let signatures = self.signature_repository.as_ref();
         let places = Places { registry: &self.registry, access: Access::PullPush, signatures };
         resolve(&self.world, places, reference, version, chart).await
+    }
+}
+
+/// What lies beside the chart in the registry and has to agree with it, as far as it could be read.
+struct Beside {
+    config: Result<NamedVersion>,
+    prov: Result<Option<Bytes>>,
+}
+
+impl Beside {
+    /// Asks for both at once.
+    async fn read(resolved: &Resolved) -> Self {
+        let (config, prov) = join(resolved.config(), resolved.prov()).await;
+        Self { config, prov }
     }
 }
 
@@ -264,16 +284,15 @@ fn check_chart(resolved: &Resolved, archive: &Archive) -> Result<()> {
 }
 
 /// Whether the config blob, which Helm shows without reading the chart, says the same.
-async fn check_config(resolved: &Resolved, archive: &Archive) -> Result<()> {
-    let config = resolved.config().await?;
+fn check_config(config: NamedVersion, archive: &Archive) -> Result<()> {
     same("name", Reason::WrongChart, &config.name, "config", archive.name())?;
     same("version", Reason::WrongVersion, &config.version, "config", archive.version())
 }
 
 /// Whether the provenance layer is one of this chart. Its digest becomes a subject, and there are verifiers
 /// that accept any subject: a foreign manifest in its place would be signed too.
-async fn check_prov(resolved: &Resolved, archive: &Archive) -> Result<()> {
-    let Some(prov) = resolved.prov().await? else { return Ok(()) };
+fn check_prov(prov: Option<Bytes>, resolved: &Resolved, archive: &Archive) -> Result<()> {
+    let Some(prov) = prov else { return Ok(()) };
     let provenance = UnverifiedProvenance::read(&prov)?;
     provenance.names(&archive.metadata.file_name(), &resolved.manifest.chart.digest)
 }

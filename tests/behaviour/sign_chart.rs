@@ -250,3 +250,18 @@ fn a_provenance_layer_is_signed_too_wherever_it_stands() {
     }
     assert!((1..16).contains(&first), "the comments did not put it on both sides: {first}");
 }
+
+#[test]
+fn the_chart_and_what_has_to_agree_with_it_are_asked_for_at_once() {
+    let world = World::new();
+    let pushed = world.push(&web().provenance(provenance(&web(), "one")));
+    let path = |digest: &str| format!("/blobs/{digest}");
+    world.registry.fault(Fault::new(&path(&pushed.layer_digest), Action::Hang));
+    let reference = format!("{}:1.4.2", world.repository("web"));
+    world.run(&["sign", &reference, "--timeout", "2s"]).exits(4).says("reading the chart");
+    for digest in [&pushed.config_digest, pushed.provenance_digest.as_ref().unwrap()] {
+        let asked = world.registry.requests().iter().any(|one| one.path().ends_with(&path(digest)));
+        assert!(asked, "{digest}");
+    }
+    assert_nothing_public(&world);
+}
