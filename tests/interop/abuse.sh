@@ -44,6 +44,7 @@ YAML
 # Through the kit's proxy every response takes so long that "in the middle" is no matter of luck.
 slow_line() {
     local line
+    : >"$WORK/proxy.log"
     "$KIT" proxy "$1" >"$WORK/proxy.log" 2>&1 </dev/null &
     SERVERS+=($!)
     line=$(wait_for "$WORK/proxy.log" '^ready' $!) || return 1

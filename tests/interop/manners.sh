@@ -24,6 +24,7 @@ start_configured() {
     shift 2
     mkdir -p "$dir"
     printf '%s\n' 'version: 0.1' 'log: {level: info}' 'http: {addr: "127.0.0.1:0"}' "$@" >"$dir/config.yml"
+    : >"$dir/log"
     OTEL_TRACES_EXPORTER=none "${PEER[$name]}" serve "$dir/config.yml" >"$dir/log" 2>&1 </dev/null &
     REGISTRY_PID=$!
     SERVERS+=("$REGISTRY_PID")
@@ -63,6 +64,7 @@ tokens_that_end() {
         -subj /CN=interop-tokens >"$dir/openssl.log" 2>&1 || { failed_before openssl "makes no certificate"; return; }
     for says in 2 300; do
         port=$(free_ports 1)
+        : >"$dir/tokens"
         python3 "$HERE/token_server.py" "$port" "$dir/key.pem" "$dir/certificate.pem" 2 "$says" >"$dir/tokens" 2>&1 </dev/null &
         SERVERS+=($!)
         wait_for "$dir/tokens" '^ready' $! >/dev/null || { failed_before "token server" "did not start"; return; }

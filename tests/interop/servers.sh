@@ -9,7 +9,8 @@ end_servers() {
     for pid in "${SERVERS[@]}"; do wait "$pid" 2>/dev/null || true; done
 }
 
-# wait_for LOG PATTERN PID: until a line of the log matches; prints that line.
+# wait_for LOG PATTERN PID: until a line of the log matches; prints that line. A log that another server has written before
+# is emptied before the next one starts: the shell behind `&` does so too, but now and then later than this looks.
 wait_for() {
     local line
     for _ in $(seq 150); do
@@ -104,6 +105,7 @@ JSON
             return 1
             ;;
     esac
+    : >"$dir/log"
     "${command[@]}" >"$dir/log" 2>&1 </dev/null &
     SERVERS+=($!)
     case $name in
