@@ -62,10 +62,11 @@ def counted(world):
     for place, host in (("referrers API", world.kit["KIT_REGISTRY"]), ("fallback tag", world.kit["KIT_REGISTRY_FALLBACK"])):
         proxy = world.stage.proxy(host)
         repository = f"gate/{place.split()[0]}/web"
-        world.pushed(host, repository)
-        steps = {"sign": world.sign, "verify by tag": world.verify}
-        for name, step in steps.items():
-            words = step(scenarios.US, proxy.host, repository, "1.4.2" if name == "sign" else ":1.4.2")
+        pushed = world.pushed(host, repository)
+        steps = {"sign": (world.sign, "1.4.2"), "verify by tag": (world.verify, ":1.4.2"),
+                 "verify by digest": (world.verify, f"@{pushed['digest']}")}
+        for name, (step, named) in steps.items():
+            words = step(scenarios.US, proxy.host, repository, named)
             if name == "sign":
                 turns = iter(range(100))
 
