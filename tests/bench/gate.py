@@ -17,6 +17,8 @@ from measure import Wrong, instructions, side_by_side
 
 BASELINE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "baseline.json")
 GROWTH = 1.02
+# Milliseconds a response: what goes out together is together at the registry then, and not by chance one after the other.
+DELAY = 20
 # What valgrind passes on of a processor and our cryptography looks at.
 FEATURES = "ssse3 sse4_1 sse4_2 aes pclmulqdq avx avx2 bmi1 bmi2 adx rdrand sha_ni avx512f vaes".split()
 
@@ -75,10 +77,10 @@ def counted(world):
                     world.pushed(host, target)
                     return world.sign(who, proxy.host, target, "1.4.2")
 
-                cost = side_by_side({scenarios.US: None}, world.environment, 1, proxy, before=fresh)
+                cost = side_by_side({scenarios.US: None}, world.environment, 1, proxy, DELAY, before=fresh)
                 world.do(words)
             else:
-                cost = side_by_side({scenarios.US: words}, world.environment, 1, proxy)
+                cost = side_by_side({scenarios.US: words}, world.environment, 1, proxy, DELAY)
             for what in ("requests", "depth", "received"):
                 found[f"{name}, {place}: {what}"] = cost[scenarios.US][what]
     return found
