@@ -226,8 +226,11 @@ impl VerifyRun {
         let policy = judges.policy;
         let resolving = async {
             let resolved = resolve(&self.world, self.places(), reference, version, chart).await?;
-            // If anything is still waited for, it is the listing.
-            self.look_in(Place::Referrers);
+            // If anything is still waited for, it is the listing, or the bundle that was named instead.
+            self.look_in(match &object.source {
+                VerifySource::Bundle(_) => Place::File,
+                _ => Place::Referrers,
+            });
             Ok(resolved)
         };
         let looking = self.look_ahead(object, reference).map(Ok);

@@ -56,7 +56,7 @@ impl CacheFile {
     /// What is cached; nothing, if there is none.
     ///
     /// # Errors
-    /// Why what is there is not used: a symbolic link, not ours to read, or no cache.
+    /// Why what is there is not used: a symbolic link, no file, not ours to read, or no cache.
     pub(super) fn load(&self) -> Result<Option<Cached>, String> {
         self.refuse_what_is_not_ours()?;
         let file = match std::fs::File::open(&self.0) {

@@ -174,3 +174,15 @@ fn a_bundle_that_comes_through_a_pipe_is_read_once_and_verifies() {
     let (code, stderr) = begin(&world, &words).recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!(code, 0, "{stderr}");
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_waited_for_is_the_bundle_where_one_is_named() {
+    let world = World::new();
+    let (reference, _) = world.signed_web();
+    let pipe = pipe(&world, "pipe");
+    world
+        .verify(&[&reference, "--bundle", &pipe, "--timeout", "2s"])
+        .exits(4)
+        .says("while looking for signatures in the file");
+}
